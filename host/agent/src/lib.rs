@@ -1,0 +1,1 @@
+//! Collects or replays telemetry and sends it.

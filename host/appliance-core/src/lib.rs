@@ -1,0 +1,1 @@
+//! Appliance state: apply(Event) -> Effects. No I/O.

@@ -1,0 +1,1 @@
+//! Public client library on the client half of link.

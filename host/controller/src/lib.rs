@@ -1,0 +1,1 @@
+//! Receives decisions, enacts them, reports outcomes.

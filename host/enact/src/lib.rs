@@ -1,0 +1,1 @@
+//! Decisions -> the world; fakes::rack is the simulated rack.

@@ -1,0 +1,1 @@
+//! Members, ensemble, conformal calibration, scoring.

@@ -1,0 +1,1 @@
+//! The only crate that knows quinn: mutual TLS, roles, sessions, resume.

@@ -1,0 +1,1 @@
+//! (PlanInput, Policy) -> (Plan, PlanReport). Pure.

@@ -1,0 +1,1 @@
+//! The product on a seeded clock: fleets, baselines, backtest, scenarios.

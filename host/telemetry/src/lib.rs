@@ -1,0 +1,1 @@
+//! Samples into arena columns; traces and history in Parquet.

@@ -1,0 +1,328 @@
+//! What the appliance decides, why, and what became of it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Allocation, ControllerId, HostId, RackId, Resource, Tick, VmId};
+
+/// What a rack controller is asked to do with one VM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Action {
+    /// Grow the VM's allocation ahead of demand.
+    PreAllocate { to: Allocation },
+    /// Shrink the VM's allocation to what it is forecast to need.
+    GiveBack { to: Allocation },
+    /// Provision a shadow of the VM on another host.
+    CreateShadow { host: HostId, size: Allocation },
+    /// Terminate the VM's shadow and free what it held.
+    ReleaseShadow,
+    /// Serve `share_percent` of the VM's load from its shadow, grown to `size`.
+    ShiftTraffic { share_percent: u8, size: Allocation },
+    /// Serve all load from the primary again; the shadow shrinks to `size` and idles.
+    ShiftBack { size: Allocation },
+    /// Live-migrate the VM.
+    Migrate { to: HostId },
+}
+
+impl Action {
+    /// The name in feeds, reports and metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::PreAllocate { .. } => "pre-allocate",
+            Self::GiveBack { .. } => "give-back",
+            Self::CreateShadow { .. } => "create-shadow",
+            Self::ReleaseShadow => "release-shadow",
+            Self::ShiftTraffic { .. } => "shift-traffic",
+            Self::ShiftBack { .. } => "shift-back",
+            Self::Migrate { .. } => "migrate",
+        }
+    }
+}
+
+/// The planner's rule that fired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum Rule {
+    /// The forecast bound exceeds the allocation.
+    DemandAboveAllocation = 1,
+    /// The allocation exceeds the forecast bound by more than the dead band.
+    AllocationAboveDemand = 2,
+    /// The host is forecast to run over for a while: its VMs get the max-min fair share of it.
+    FairShare = 3,
+    /// The host is forecast to peak over its capacity for a short time.
+    HostPeak = 4,
+    /// The host is forecast to stay over its capacity.
+    HostOverload = 5,
+    /// The peak has passed.
+    PeakPassed = 6,
+    /// A shadow that is no longer expected to be used.
+    ShadowIdle = 7,
+}
+
+impl Rule {
+    /// All rules, for decoding.
+    pub const ALL: [Self; 7] = [
+        Self::DemandAboveAllocation,
+        Self::AllocationAboveDemand,
+        Self::FairShare,
+        Self::HostPeak,
+        Self::HostOverload,
+        Self::PeakPassed,
+        Self::ShadowIdle,
+    ];
+
+    /// The rule in words.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::DemandAboveAllocation => "forecast exceeds allocation",
+            Self::AllocationAboveDemand => "allocation exceeds forecast",
+            Self::FairShare => "fair share of a host forecast to run over",
+            Self::HostPeak => "host forecast to peak over its limit",
+            Self::HostOverload => "host forecast to stay over its limit",
+            Self::PeakPassed => "peak has passed",
+            Self::ShadowIdle => "shadow no longer needed",
+        }
+    }
+}
+
+/// Why nothing, or not this, was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum HoldReason {
+    /// The forecast fits the allocation.
+    WithinBounds = 1,
+    /// Too little history.
+    Cold = 2,
+    /// No sample for more than the allowed ticks.
+    Stale = 3,
+    /// Changed a short while ago.
+    CoolDown = 4,
+    /// As many migrations are under way, or were started this tick, as the budget allows.
+    Budget = 5,
+    /// No host has room for it over the horizon.
+    NoBeneficialMove = 6,
+    /// A migration, resize or shadow of this VM is under way.
+    InFlight = 7,
+    /// The change is smaller than the dead band.
+    DeadBand = 8,
+    /// The peak is expected to pass before a migration pays.
+    Transient = 9,
+    /// The load is expected to stay: a shadow would be held for long.
+    Sustained = 10,
+    /// Another VM relieves the host at less cost.
+    CostlierThanChosen = 11,
+    /// The VM is as large as it was sold.
+    AtSize = 12,
+    /// The mode of this action is not auto.
+    Advise = 13,
+}
+
+impl HoldReason {
+    /// All reasons, for decoding.
+    pub const ALL: [Self; 13] = [
+        Self::WithinBounds,
+        Self::Cold,
+        Self::Stale,
+        Self::CoolDown,
+        Self::Budget,
+        Self::NoBeneficialMove,
+        Self::InFlight,
+        Self::DeadBand,
+        Self::Transient,
+        Self::Sustained,
+        Self::CostlierThanChosen,
+        Self::AtSize,
+        Self::Advise,
+    ];
+
+    /// The reason in words.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::WithinBounds => "forecast fits the allocation",
+            Self::Cold => "too little history",
+            Self::Stale => "telemetry is stale",
+            Self::CoolDown => "in cool-down",
+            Self::Budget => "migration budget used",
+            Self::NoBeneficialMove => "no beneficial move",
+            Self::InFlight => "an action is in flight",
+            Self::DeadBand => "change within the dead band",
+            Self::Transient => "peak too short for a migration",
+            Self::Sustained => "load too long for a shadow",
+            Self::CostlierThanChosen => "another VM relieves the host at less cost",
+            Self::AtSize => "already at its size",
+            Self::Advise => "mode is advise",
+        }
+    }
+}
+
+/// An alternative that was weighed and not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejected {
+    /// Its name, as [`Action::name`]; "hold" for doing nothing.
+    pub alternative: Alternative,
+    /// Why not.
+    pub why: HoldReason,
+}
+
+/// The alternatives a reason may name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[repr(u8)]
+pub enum Alternative {
+    /// Do nothing.
+    Hold = 1,
+    /// Grow the VM.
+    PreAllocate = 2,
+    /// A shadow and a traffic shift.
+    Shadow = 3,
+    /// A live migration.
+    Migrate = 4,
+}
+
+impl Alternative {
+    /// All alternatives, for decoding.
+    pub const ALL: [Self; 4] = [Self::Hold, Self::PreAllocate, Self::Shadow, Self::Migrate];
+
+    /// The name in feeds.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hold => "hold",
+            Self::PreAllocate => "pre-allocate",
+            Self::Shadow => "shadow",
+            Self::Migrate => "migrate",
+        }
+    }
+}
+
+/// Why a decision was taken: the rule and the numbers it compared. At most three rejected alternatives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// The rule that fired.
+    pub rule: Rule,
+    /// Of which resource.
+    pub resource: Resource,
+    /// The quantile of the forecast that was compared, in thousandths (950 = q95).
+    pub quantile_permille: u16,
+    /// Its horizon in seconds; 0 = the peak of the next 30 min.
+    pub horizon_s: u32,
+    /// The forecast: millicores or MiB.
+    pub predicted: u64,
+    /// What it was compared with: millicores or MiB.
+    pub threshold: u64,
+    /// What else was weighed.
+    pub rejected: Vec<Rejected>,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (p, t) = (self.predicted as f64, self.threshold as f64);
+        let (p, t, unit) = match self.resource {
+            Resource::Memory => (p / 1024.0, t / 1024.0, "GiB"),
+            _ => (p / 1000.0, t / 1000.0, "cores"),
+        };
+        let q = f32::from(self.quantile_permille) / 10.0;
+        let over =
+            if self.horizon_s == 0 { "30-min peak".into() } else { format!("in {} s", self.horizon_s) };
+        write!(f, "{}: {} q{q} {over} {p:.2} against {t:.2} {unit}", self.rule.text(), self.resource)?;
+        for (i, r) in self.rejected.iter().enumerate() {
+            let lead = if i == 0 { "; not " } else { ", not " };
+            write!(f, "{lead}{} ({})", r.alternative.name(), r.why.text())?;
+        }
+        Ok(())
+    }
+}
+
+/// Names a decision for all time: the epoch of the appliance that took it and its number there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct DecisionId(pub u128);
+
+impl DecisionId {
+    /// Derived, never drawn: the same run gives the same ids.
+    pub fn new(epoch: u64, rack: RackId, seq: u64) -> Self {
+        Self((u128::from(epoch) << 96) | (u128::from(rack.0) << 64) | u128::from(seq))
+    }
+}
+
+impl fmt::Display for DecisionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.0 >> 96, (self.0 >> 64) as u32, self.0 as u64)
+    }
+}
+
+/// One decision for one VM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Fencing epoch of the appliance; a controller refuses lower ones than it has seen.
+    pub epoch: u64,
+    /// Dense per rack, from 1.
+    pub seq: u64,
+    /// The rack whose controller is to act.
+    pub rack: RackId,
+    /// The tick whose samples caused it.
+    pub caused_by: Tick,
+    /// The VM.
+    pub vm: VmId,
+    /// The host the appliance believes the VM is on: the controller refuses the decision if it is not.
+    pub observed_host: HostId,
+    /// Trace time after which it must not be applied, milliseconds.
+    pub expires_at_ms: u64,
+    /// What to do.
+    pub action: Action,
+    /// Why.
+    pub reason: Reason,
+}
+
+impl Decision {
+    /// Its id.
+    pub fn id(&self) -> DecisionId {
+        DecisionId::new(self.epoch, self.rack, self.seq)
+    }
+}
+
+/// What became of a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum OutcomeKind {
+    /// Under way or done.
+    Applied = 1,
+    /// The VM is not where the decision believes it is, or has changed since.
+    Precondition = 2,
+    /// The target has no room.
+    NoCapacity = 3,
+    /// Arrived too late.
+    Expired = 4,
+    /// From an appliance that has been superseded.
+    StaleEpoch = 5,
+    /// This hypervisor cannot do it, or not in this state.
+    Unsupported = 6,
+}
+
+impl OutcomeKind {
+    /// All kinds, for decoding.
+    pub const ALL: [Self; 6] = [
+        Self::Applied,
+        Self::Precondition,
+        Self::NoCapacity,
+        Self::Expired,
+        Self::StaleEpoch,
+        Self::Unsupported,
+    ];
+}
+
+/// A controller's answer to one decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Who answers.
+    pub controller: ControllerId,
+    /// The decision's number.
+    pub seq: u64,
+    /// What became of it.
+    pub kind: OutcomeKind,
+    /// Trace time at which it takes or took effect, milliseconds; 0 unless applied.
+    pub effective_at_ms: u64,
+}

@@ -1,0 +1,18 @@
+//! Ids, units, forecasts and decisions shared by every part of Foreshade. No I/O, no clock, no arrow.
+//!
+//! Quantities that the rack adds up are integers ([`Millicores`], [`Mebibytes`]): sums do not depend on the order of
+//! the summands, and a sample split into "granted" and "throttled" adds up to the demand exactly.
+
+mod decision;
+mod forecast;
+mod ids;
+mod resource;
+mod units;
+
+pub use decision::{
+    Action, Alternative, Decision, DecisionId, HoldReason, Outcome, OutcomeKind, Reason, Rejected, Rule,
+};
+pub use forecast::{Horizon, LEVELS, Quantiles, Readiness, SeriesForecast};
+pub use ids::{ControllerId, HostId, RackId, Tick, VmId};
+pub use resource::{RESOURCES, Resource, Transform};
+pub use units::{Allocation, Mebibytes, Millicores, VmSize};

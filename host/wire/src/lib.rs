@@ -1,0 +1,1 @@
+//! Bytes <-> types: Arrow telemetry batches, decision frames, stream messages; no sockets.

@@ -1,0 +1,3 @@
+//! CI lanes, tidy, bite, bless.
+
+fn main() {}

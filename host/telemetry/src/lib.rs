@@ -1,1 +1,3 @@
 //! Samples into arena columns; traces and history in Parquet.
+
+pub mod trace;

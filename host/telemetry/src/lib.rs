@@ -3,6 +3,7 @@
 
 pub mod arena;
 pub mod history;
+pub mod trace;
 
 pub use arena::{Arena, PushError, Sealed};
 pub use history::History;

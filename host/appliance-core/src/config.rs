@@ -55,6 +55,8 @@ pub struct CoreConfig {
     pub last: Tick,
     /// The planner's settings.
     pub policy: Policy,
+    /// The device that forecasts run on, for the account.
+    pub backend: String,
     /// Threads of the forecaster.
     pub threads: usize,
     /// A VM whose ten hops are reported.

@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use foreshade_accel::Backend;
-use foreshade_forecast::lstm::LstmModel;
-use foreshade_forecast::{Fleet, FleetConfig, ForecastError, ResourceScore, Scorer};
+use foreshade_forecast::{Fleet, FleetConfig, ForecastError, ResourceScore, Scorer, SeriesProfile};
 use foreshade_plan::{PlanInput, PlanReport, plan};
 use foreshade_telemetry::{Arena, History, Sealed};
 use foreshade_types::{
@@ -95,7 +93,7 @@ pub struct Core {
     history: History,
     forecaster: Fleet,
     forecasts: Vec<SeriesForecast>,
-    scorers: Vec<Scorer>,
+    scorer: Scorer,
     ended: BTreeSet<HostId>,
     rows: BTreeMap<HostId, u32>,
     answers: BTreeMap<RackId, Vec<Outcome>>,
@@ -124,25 +122,31 @@ impl Core {
         vec![Horizon::Peak(peak), Horizon::Step(step), Horizon::Step(half), Horizon::Step(hour)]
     }
 
-    /// An appliance that has seen nothing yet.
-    pub fn new(
-        config: CoreConfig,
-        model: Option<std::sync::Arc<LstmModel>>,
-        backend: Box<dyn Backend>,
-    ) -> Result<Self, CoreError> {
+    /// What the forecaster must be set up for: one series per resource and VM, in that order.
+    pub fn fleet_config(config: &CoreConfig) -> FleetConfig {
         let vms = config.vms.len();
-        let horizons = Self::horizons(config.cadence_s);
-        let fleet = FleetConfig::uniform(&config.resources, vms, horizons.clone(), config.cadence_s, config.threads);
-        let forecaster = Fleet::new(fleet, model, backend)
-            .map_err(|source| CoreError::Forecast { tick: Tick(0), source })?;
-        let scorers = config.resources.iter().map(|_| Scorer::new(vms, horizons.clone())).collect();
-        Ok(Self {
+        let of_series = config.resources.iter().flat_map(|r| std::iter::repeat_n(*r, vms));
+        FleetConfig {
+            series: of_series.map(SeriesProfile::from).collect(),
+            horizons: Self::horizons(config.cadence_s),
+            cadence_s: config.cadence_s,
+            threads: config.threads,
+        }
+    }
+
+    /// An appliance that has seen nothing yet. `forecaster` was made for [`Self::fleet_config`].
+    pub fn new(config: CoreConfig, forecaster: Fleet) -> Self {
+        let vms = config.vms.len();
+        let of_series = config.resources.iter().flat_map(|r| std::iter::repeat_n(*r, vms)).collect();
+        let (_, step, half, hour) = horizon_steps(config.cadence_s);
+        let scorer = Scorer::new(of_series, &Self::horizons(config.cadence_s), &[step, half, hour]);
+        Self {
             arena: Arena::new(vms, COLUMNS, Tick(0)),
             fleet: FleetState(config.vms.iter().map(|v| VmState::new(v.size, v.host)).collect()),
             history: History::new(vms, foreshade_forecast::WINDOW),
             forecaster,
             forecasts: Vec::new(),
-            scorers,
+            scorer,
             ended: BTreeSet::new(),
             rows: BTreeMap::new(),
             answers: BTreeMap::new(),
@@ -152,7 +156,7 @@ impl Core {
             phase: Phase::Samples(Tick(0)),
             points: Vec::new(),
             config,
-        })
+        }
     }
 
     /// The configuration it runs with.
@@ -161,8 +165,8 @@ impl Core {
     }
 
     /// Forecast quality per resource so far.
-    pub fn scores(&self) -> impl Iterator<Item = (Resource, ResourceScore)> + '_ {
-        self.config.resources.iter().copied().zip(self.scorers.iter().map(Scorer::score))
+    pub fn scores(&self) -> BTreeMap<String, ResourceScore> {
+        self.scorer.report()
     }
 
     /// Decisions sent so far by action, and `hold` = VM-ticks that were left alone.
@@ -178,7 +182,10 @@ impl Core {
     }
 
     /// The newest CPU demand of a VM and where it runs.
-    pub fn placed(&self, vm: VmId) -> Option<(HostId, foreshade_types::Allocation, foreshade_types::Millicores)> {
+    pub fn placed(
+        &self,
+        vm: VmId,
+    ) -> Option<(HostId, foreshade_types::Allocation, foreshade_types::Millicores)> {
         self.fleet.0.get(vm.index()).map(|s| (s.host, s.allocation, s.cpu_demand))
     }
 
@@ -235,10 +242,15 @@ impl Core {
         };
         let view = match view {
             Ok(v) => v,
-            Err(e) => return out.push(refused(format!("batch of {host} for tick {tick}: {e}; it was not used"))),
+            Err(e) => {
+                return out.push(refused(format!("batch of {host} for tick {tick}: {e}; it was not used")));
+            }
         };
         for r in view.rejected() {
-            out.push(refused(format!("{} in row {} of {host}: {}; the row was not used", r.vm, r.row, r.why)));
+            out.push(refused(format!(
+                "{} in row {} of {host}: {}; the row was not used",
+                r.vm, r.row, r.why
+            )));
         }
         let _hop = tracing::info_span!("telemetry::push", tick = tick.0, rows = view.rows()).entered();
         let mut taken = 0;
@@ -257,7 +269,10 @@ impl Core {
     fn push(&mut self, host: HostId, tick: Tick, row: &Row) -> Result<(), String> {
         let vms = self.fleet.0.len();
         let Some(vm) = self.fleet.get_mut(row.vm) else {
-            return Err(format!("{} is not in the inventory of {vms} VMs; its row from {host} was not used", row.vm));
+            return Err(format!(
+                "{} is not in the inventory of {vms} VMs; its row from {host} was not used",
+                row.vm
+            ));
         };
         if !vm.may_be_on(host) {
             return Err(format!("{} is on {}, not on {host}; the row was not used", row.vm, vm.host));
@@ -267,7 +282,13 @@ impl Core {
         Ok(())
     }
 
-    fn end_of_tick(&mut self, host: HostId, tick: Tick, rows: u32, out: &mut Vec<Effect>) -> Result<(), CoreError> {
+    fn end_of_tick(
+        &mut self,
+        host: HostId,
+        tick: Tick,
+        rows: u32,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), CoreError> {
         if self.phase != Phase::Samples(tick) {
             return Ok(());
         }
@@ -291,19 +312,15 @@ impl Core {
         self.ended.clear();
         self.rows.clear();
         let sealed = {
-            let _hop = tracing::info_span!("telemetry::seal", tick = tick.0, vms = self.fleet.0.len()).entered();
+            let _hop =
+                tracing::info_span!("telemetry::seal", tick = tick.0, vms = self.fleet.0.len()).entered();
             self.arena.seal()
         };
         self.forecast(tick, &sealed)?;
         self.follow_forecast(tick, &sealed, out);
         self.arena.recycle(sealed);
-        let mut summary = Summary {
-            tick,
-            decisions: vec![],
-            holds: BTreeMap::new(),
-            unrelieved: vec![],
-            advised: 0,
-        };
+        let mut summary =
+            Summary { tick, decisions: vec![], holds: BTreeMap::new(), unrelieved: vec![], advised: 0 };
         if tick >= self.config.first_decision && tick < self.config.last {
             let _hop = tracing::info_span!("plan::plan", tick = tick.0).entered();
             for rack in 0..self.config.racks.len() {
@@ -346,9 +363,7 @@ impl Core {
         let f = self.forecaster.step(&self.points).map_err(|source| CoreError::Forecast { tick, source })?;
         f.clone_into(&mut self.forecasts);
         let scored = tick >= self.config.first_decision;
-        for (i, s) in self.scorers.iter_mut().enumerate() {
-            s.step(&self.points[i * n..(i + 1) * n], &self.forecasts[i * n..(i + 1) * n], scored);
-        }
+        self.scorer.tick(&self.points, scored.then_some(&self.forecasts));
         Ok(())
     }
 
@@ -430,7 +445,9 @@ impl Core {
             return Ok(());
         }
         let Some(sent) = self.sent.get(&rack) else {
-            return Err(CoreError::Protocol(format!("outcomes for tick {tick} from {rack}, which is not in the fleet")));
+            return Err(CoreError::Protocol(format!(
+                "outcomes for tick {tick} from {rack}, which is not in the fleet"
+            )));
         };
         if outcomes.len() != sent.len() || outcomes.iter().zip(sent).any(|(o, d)| o.seq != d.seq) {
             let (got, want) = (outcomes.len(), sent.len());
@@ -482,14 +499,20 @@ impl Core {
     }
 
     fn follow_forecast(&self, tick: Tick, sealed: &Sealed, out: &mut Vec<Effect>) {
-        let Some(vm) = self.config.follow.map(VmId::index).filter(|vm| *vm < self.fleet.0.len()) else { return };
+        let Some(vm) = self.config.follow.map(VmId::index).filter(|vm| *vm < self.fleet.0.len()) else {
+            return;
+        };
         let lanes = sealed.columns[0].values().len();
-        out.push(self.line(tick, "telemetry::seal", format!("tick {tick}: {COLUMNS} columns of {lanes} lanes")));
+        out.push(self.line(
+            tick,
+            "telemetry::seal",
+            format!("tick {tick}: {COLUMNS} columns of {lanes} lanes"),
+        ));
         let x = self.points[vm];
-        let text = format!("cpu {x:.3} points of {}; series {}", self.fleet.0[vm].size.cpu, self.points.len());
+        let text =
+            format!("cpu {x:.3} points of {}; series {}", self.fleet.0[vm].size.cpu, self.points.len());
         out.push(self.line(tick, "forecast::step", text));
-        let name = self.forecaster.backend_info();
-        out.push(self.line(tick, "accel::run", format!("lstm_step on {name}")));
+        out.push(self.line(tick, "accel::run", format!("lstm_step on {}", self.config.backend)));
         let f = &self.forecasts[vm];
         let text = format!("{:?}; 30-min peak {}", f.readiness, show(&f.quantiles[0]));
         out.push(self.line(tick, "forecast::calibrate", text));
@@ -519,7 +542,11 @@ impl Core {
 /// Peak, next sample, 30 min and 1 h in steps. Fast samples (under a minute) look ahead 30 s, 5 s, 1 min and 2 min.
 fn horizon_steps(cadence_s: u32) -> (u32, u32, u32, u32) {
     let steps = |s: u32| (s / cadence_s.max(1)).max(1);
-    if cadence_s < 60 { (steps(30), steps(5), steps(60), steps(120)) } else { (steps(1800), 1, steps(1800), steps(3600)) }
+    if cadence_s < 60 {
+        (steps(30), steps(5), steps(60), steps(120))
+    } else {
+        (steps(1800), 1, steps(1800), steps(3600))
+    }
 }
 
 /// One resource of one VM in points; NaN = missing.
@@ -527,7 +554,9 @@ fn points(r: Resource, sealed: &Sealed, vm: usize, state: &VmState) -> f32 {
     let column = |c: Column| sealed.column(c as usize)[vm];
     let share = |x: f32, whole: u64| if whole == 0 { f32::NAN } else { x * 100.0 / whole as f32 };
     match r {
-        Resource::Cpu => share(demand(column(Column::CpuUsedMc), column(Column::CpuThrottledMc)), state.size.cpu.0),
+        Resource::Cpu => {
+            share(demand(column(Column::CpuUsedMc), column(Column::CpuThrottledMc)), state.size.cpu.0)
+        }
         Resource::Memory => {
             share(demand(column(Column::MemUsedMib), column(Column::MemThrottledMib)), state.size.memory.0)
         }

@@ -1,6 +1,6 @@
 //! From forecasts to the planner's view of a rack and back to numbered decisions.
 
-use foreshade_forecast::aggregate;
+use foreshade_forecast::aggregate::SumPath;
 use foreshade_plan::{
     Bound, HostView, MoveQuery, MoveScore, PlanInput, ShadowState, VmForecast, VmView, candidates,
 };
@@ -11,10 +11,9 @@ use foreshade_wire::Flags;
 use crate::fleet_state::{FleetState, VmState};
 use crate::{CoreConfig, HostSpec, RackSpec};
 
-/// Which of a series' horizons are which. The fleet's horizons are always in this order.
+/// Which of a series' horizons are which: peak, next sample, 30 min, 1 h.
 pub(crate) const PEAK: usize = 0;
 pub(crate) const STEP: usize = 1;
-pub(crate) const HALF_HOUR: usize = 2;
 pub(crate) const HOUR: usize = 3;
 
 /// The forecasts of one tick by resource, then VM.
@@ -39,7 +38,7 @@ pub(crate) struct RackScene {
     pub(crate) vms: Vec<VmView>,
     pub(crate) hosts: Vec<HostView>,
     /// Aligned CPU demand of each host, millicores, oldest first.
-    sums: Vec<Vec<f64>>,
+    sums: Vec<SumPath>,
 }
 
 impl Scene<'_> {
@@ -49,27 +48,18 @@ impl Scene<'_> {
         let ids = (0..self.fleet.0.len()).filter(|i| on_rack(self.fleet.0[*i].host).is_some());
         let vms: Vec<_> = ids.map(|i| self.vm(VmId(i as u32), &self.fleet.0[i])).collect();
         let samples = vms.iter().map(|v| self.history.of(v.id.index()).len()).max().unwrap_or(0);
-        let mut sums = vec![vec![0.0; samples]; rack.hosts.len()];
+        let mut sums = vec![SumPath::new(samples); rack.hosts.len()];
         for v in &vms {
             let away = v.away_percent();
             if let Some(i) = on_rack(v.host) {
-                self.add(&mut sums[i], v.id, 100 - away as i64);
+                sums[i].add_percent(self.history.of(v.id.index()), 100 - away as i64);
             }
             if let Some(i) = v.shadow.and_then(|s| on_rack(s.host)) {
-                self.add(&mut sums[i], v.id, away as i64);
+                sums[i].add_percent(self.history.of(v.id.index()), away as i64);
             }
         }
         let hosts = rack.hosts.iter().zip(&sums).map(|(spec, sum)| self.host(spec, sum, &vms)).collect();
         RackScene { vms, hosts, sums }
-    }
-
-    /// Adds `percent` of a VM's aligned demand to a host's.
-    fn add(&self, sum: &mut [f64], vm: VmId, percent: i64) {
-        let row = self.history.of(vm.index());
-        let from = sum.len().saturating_sub(row.len());
-        for (s, v) in sum[from..].iter_mut().zip(row) {
-            *s += f64::from(*v) * percent as f64 / 100.0;
-        }
     }
 
     fn vm(&self, id: VmId, s: &VmState) -> VmView {
@@ -97,7 +87,7 @@ impl Scene<'_> {
         }
     }
 
-    fn host(&self, spec: &HostSpec, sum: &[f64], vms: &[VmView]) -> HostView {
+    fn host(&self, spec: &HostSpec, sum: &SumPath, vms: &[VmView]) -> HostView {
         let of = |v: &VmView| match v.shadow {
             Some(s) if s.host == spec.id => v.away_percent(),
             _ if v.host == spec.id => 100 - v.away_percent(),
@@ -115,13 +105,9 @@ impl Scene<'_> {
             memory: spec.memory,
             load: foreshade_types::Millicores(load),
             memory_load: vms.iter().map(memory).sum(),
-            peak: self.peak(sum),
-            hour: Bound::from_units(&aggregate::step(sum, self.hour_steps)),
+            peak: Bound::from_units(&sum.peak(self.peak_steps)),
+            hour: Bound::from_units(&sum.step(self.hour_steps)),
         }
-    }
-
-    fn peak(&self, sum: &[f64]) -> Bound {
-        Bound::from_units(&aggregate::peak(sum, self.peak_steps))
     }
 
     /// Answers the planner's what-ifs from aligned histories, so that peaks that coincide count.
@@ -145,9 +131,11 @@ impl Scene<'_> {
         };
         let percent = i64::from(q.share_percent);
         let (mut source, mut target) = (scene.sums[from].clone(), scene.sums[to].clone());
-        self.add(&mut source, q.vm, -percent);
-        self.add(&mut target, q.vm, percent);
-        MoveScore { source: self.peak(&source), target: self.peak(&target) }
+        let history = self.history.of(q.vm.index());
+        source.add_percent(history, -percent);
+        target.add_percent(history, percent);
+        let peak = |s: &SumPath| Bound::from_units(&s.peak(self.peak_steps));
+        MoveScore { source: peak(&source), target: peak(&target) }
     }
 
     /// Marks the shadows whose primary's host may need them.

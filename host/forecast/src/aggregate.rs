@@ -38,6 +38,11 @@ impl SumPath {
         self.change(history, -1.0);
     }
 
+    /// Adds `percent` of a VM's load; negative takes it out.
+    pub fn add_percent(&mut self, history: &[f32], percent: i64) {
+        self.change(history, percent as f64 / 100.0);
+    }
+
     /// The newest samples are aligned. A missing sample counts as the one before it, and samples before a shorter
     /// history as its first: a VM that is new does not look like a rise.
     fn change(&mut self, history: &[f32], sign: f64) {

@@ -88,6 +88,7 @@ pub fn run_lane(house: &House, sheet: &mut Sheet, only: Option<&str>) {
             mutants.retain(|m| m.name == name);
         }
         ensure!(!mutants.is_empty(), "no mutant{}", only.map(|n| format!(" named {n}")).unwrap_or_default());
+        seed(house)?;
         let changed = sync(house)?;
         Ok(format!("{changed} files copied, {} mutants", mutants.len()))
     });
@@ -214,6 +215,30 @@ fn verdict(done: &Done) -> Result<String> {
 
 fn tree_root(house: &House) -> PathBuf {
     house.target.join("bite/tree")
+}
+
+/// Starts the copy's build from the dependencies that the tests have just built. Cargo takes what it can use: the crates
+/// of the house are built again, since each file of the copy is written after this.
+fn seed(house: &House) -> Result<()> {
+    let (from, to) = (house.target.join("debug"), house.target.join("bite/target/debug"));
+    if to.exists() || !from.exists() {
+        return Ok(());
+    }
+    let tree = tree_root(house);
+    if tree.exists() {
+        std::fs::remove_dir_all(&tree)?;
+    }
+    std::fs::create_dir_all(&to)?;
+    let mut cp = house.command("cp");
+    cp.args(["-a", "--reflink=auto"]);
+    for part in ["deps", "build", ".fingerprint"] {
+        cp.arg(from.join(part));
+    }
+    if !run(cp.arg(&to), Show::Nothing, BUILD_LIMIT_S)?.ok() {
+        // Only time is lost; half a copy would be worse than none.
+        std::fs::remove_dir_all(&to)?;
+    }
+    Ok(())
 }
 
 /// Brings the copy up to date: files that differ are written, files that are gone are removed. Says how many differed.

@@ -1,6 +1,7 @@
 //! Lane `bench-bridge`: `foreshade forecast` and `backtest` on traces larger than the repository ships, through the
 //! forecast bench that lies beside them, with its proof that no future sample influences a forecast.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -18,7 +19,7 @@ const SETS: [&str; 3] = ["gcd_cpu", "gcd_mem", "bitbrains_mem"];
 const PACKAGES: &str = "numpy==2.4.6 pandas==2.3.3 pyarrow==26.0.1 scipy==1.17.1";
 /// Longest one step may take, seconds.
 const LIMIT_S: u64 = 900;
-/// Forecast origins on the small trace: a day apart, after three days of history.
+/// Forecast origins on the small trace, by sample: a day apart, after three days of history.
 const TINY_ORIGINS: &str = "864:1728:288";
 
 /// Runs the lane, or says why it is skipped.
@@ -35,42 +36,22 @@ pub fn run_lane(house: &House, sheet: &mut Sheet) {
         sheet.skip(&format!("FORESHADE_DATA is not a folder: {}", data.display()), required("data"));
         return;
     }
-    if !sheet.check("release build", || cargo(house, "build --release")) {
+    let lane = Bridge { house, bench: data.join("../bench/forecast") };
+    let ready = sheet.check("release build", || cargo(house, "build --release"))
+        && sheet.check("python packages", || lane.venv());
+    if !ready {
         return;
     }
-    small_trace(house, sheet, &data.join("bitbrains_rnd/tiny_40vms_7days.parquet"));
-    let bench = data.join("../bench/forecast");
-    if !bench.join("to_product.py").is_file() {
-        sheet.skip(&format!("no forecast bench at {}", bench.display()), required("bridge"));
-        return;
+    lane.small_trace(sheet, &data.join("bitbrains_rnd/tiny_40vms_7days.parquet"));
+    if lane.bench.join("to_product.py").is_file() {
+        lane.data_sets(sheet);
+    } else {
+        sheet.skip(&format!("no forecast bench at {}", lane.bench.display()), required("bridge"));
     }
-    Bridge { house, bench }.run(sheet);
 }
 
-/// Both file commands on the 40-VM trace.
-fn small_trace(house: &House, sheet: &mut Sheet, trace: &Path) {
-    sheet.check("forecast of the 40-VM trace", || {
-        let out = house.scratch("bridge")?.join("tiny.out.parquet");
-        forecast(house, trace, TINY_ORIGINS.as_ref(), &out)
-    });
-    sheet.check("backtest of the 40-VM trace, same bytes twice", || {
-        let report = |name: &str| -> Result<String> {
-            let path = house.scratch("bridge")?.join(name);
-            let mut cmd = house.command(house.binary());
-            cmd.arg("backtest").arg("--trace").arg(trace).arg("--report").arg(&path);
-            let done = run(&mut cmd, Show::Nothing, LIMIT_S)?;
-            ensure!(done.ok(), "backtest: {}", done.why());
-            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
-        };
-        let (a, b) = (report("backtest.json")?, report("backtest_again.json")?);
-        Report::parse(&a)?;
-        ensure!(a == b, "two runs wrote different reports");
-        ensure!(!a.contains("\"hops\""), "a backtest has no hops to time");
-        Ok(format!("{} bytes", a.len()))
-    });
-}
-
-fn forecast(house: &House, input: &Path, origins: &std::ffi::OsStr, out: &Path) -> Result<String> {
+/// One run of `foreshade forecast`.
+fn forecast(house: &House, input: &Path, origins: &OsStr, out: &Path) -> Result<String> {
     let _ = std::fs::remove_file(out);
     let mut cmd = house.command(house.binary());
     cmd.arg("forecast").arg("--input").arg(input).arg("--origins").arg(origins).arg("--out").arg(out);
@@ -80,6 +61,16 @@ fn forecast(house: &House, input: &Path, origins: &std::ffi::OsStr, out: &Path) 
     Ok(format!("{:.1} s, {bytes} bytes", done.seconds))
 }
 
+/// One run of `foreshade backtest`: the report's text.
+fn backtest(house: &House, trace: &Path, report: &Path) -> Result<String> {
+    let _ = std::fs::remove_file(report);
+    let mut cmd = house.command(house.binary());
+    cmd.arg("backtest").arg("--trace").arg(trace).arg("--report").arg(report);
+    let done = run(&mut cmd, Show::Nothing, LIMIT_S)?;
+    ensure!(done.ok(), "backtest of {}: {}", trace.display(), done.why());
+    std::fs::read_to_string(report).with_context(|| format!("cannot read {}", report.display()))
+}
+
 /// The bench's scripts and what they share.
 struct Bridge<'a> {
     house: &'a House,
@@ -87,9 +78,28 @@ struct Bridge<'a> {
 }
 
 impl Bridge<'_> {
-    fn run(&self, sheet: &mut Sheet) {
-        let ready = sheet.check("python packages", || self.venv())
-            && sheet.check("prepare", || self.script("prepare.py", &["--out", "DATA"]))
+    /// Both file commands on the 40-VM trace.
+    fn small_trace(&self, sheet: &mut Sheet, trace: &Path) {
+        sheet.check("forecast of the 40-VM trace", || {
+            let out = self.house.scratch("bridge")?.join("tiny.out.parquet");
+            let detail = forecast(self.house, trace, TINY_ORIGINS.as_ref(), &out)?;
+            let script = self.house.root.join("benches/bridge/check_forecast.py");
+            let said = self.python_script(&script, &[trace.as_os_str(), out.as_os_str()])?;
+            Ok(format!("{said}, {detail}"))
+        });
+        sheet.check("backtest of the 40-VM trace, same bytes twice", || {
+            let dir = self.house.scratch("bridge")?;
+            let a = backtest(self.house, trace, &dir.join("backtest.json"))?;
+            let b = backtest(self.house, trace, &dir.join("backtest_again.json"))?;
+            Report::parse(&a)?;
+            ensure!(a == b, "two runs wrote different reports");
+            ensure!(!a.contains("\"hops\""), "a backtest has no hops to time");
+            Ok(format!("{} bytes", a.len()))
+        });
+    }
+
+    fn data_sets(&self, sheet: &mut Sheet) {
+        let ready = sheet.check("prepare", || self.script("prepare.py", &["--out", "DATA"]))
             && sheet.check("inputs", || {
                 self.script("to_product.py", &["--data", "DATA", "--out", "P"])?;
                 self.script("to_product.py", &["--data", "DATA", "--out", "P", "--cut", "1"])
@@ -138,15 +148,20 @@ impl Bridge<'_> {
         Ok(String::new())
     }
 
-    /// Runs one of the bench's scripts in the scratch folder; its last line is the detail.
+    /// Runs one of the bench's scripts; its last line is the detail.
     fn script(&self, name: &str, args: &[&str]) -> Result<String> {
+        self.python_script(&self.bench.join(name), &args.iter().map(OsStr::new).collect::<Vec<_>>())
+    }
+
+    /// Runs a script in the scratch folder. The bench may be read-only: no byte code is written beside it.
+    fn python_script(&self, script: &Path, args: &[&OsStr]) -> Result<String> {
         let mut cmd = self.house.command(self.python());
         cmd.current_dir(self.house.scratch("bridge")?)
             .env("PYTHONDONTWRITEBYTECODE", "1")
-            .arg(self.bench.join(name))
+            .arg(script)
             .args(args);
         let done = run(&mut cmd, Show::Lines, LIMIT_S)?;
-        ensure!(done.ok(), "{name} {}: {}", args.join(" "), done.why());
+        ensure!(done.ok(), "{}: {}", script.display(), done.why());
         Ok(done.stdout.lines().last().unwrap_or_default().into())
     }
 

@@ -64,7 +64,8 @@ impl House {
     pub fn files(&self) -> Result<Vec<PathBuf>> {
         let out = self
             .command("git")
-            .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+            // A checkout made by another user is still ours to read.
+            .args(["-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"])
             .output()
             .context("cannot run git; it is needed to list the repository's files")?;
         anyhow::ensure!(

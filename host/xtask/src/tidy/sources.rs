@@ -23,14 +23,16 @@ fn extension(path: &Path) -> &str {
     path.extension().and_then(|x| x.to_str()).unwrap_or_default()
 }
 
-/// Code that ships: `src/` of a crate, up to the first `#[cfg(test)]`.
+/// Code that ships: `src/` of a crate, up to the first item under `#[cfg(test)]` (`mod x;` there is another file).
 fn shipped<'a>(path: &Path, text: &'a str) -> &'a str {
     let parts: Vec<_> = path.iter().filter_map(|p| p.to_str()).collect();
     let is_test = ["tests", "benches", "tidy"].iter().any(|d| parts[1..].contains(d));
     if !parts.contains(&"src") || is_test || parts.last() == Some(&"tests.rs") {
         return "";
     }
-    text.split("#[cfg(test)]").next().unwrap_or_default()
+    let marks = text.match_indices("#[cfg(test)]").map(|(at, _)| at);
+    let item = |at: &usize| text[*at..].lines().nth(1).is_some_and(|l| !l.trim_end().ends_with(';'));
+    &text[..marks.into_iter().find(item).unwrap_or(text.len())]
 }
 
 /// Rules about text, each complaint with its line.
@@ -95,5 +97,6 @@ fn tests_and_comments_may_panic() {
         assert!(wrong_text(Path::new(path), &panics).is_empty(), "{path}");
     }
     let lib = Path::new("host/a/src/lib.rs");
-    assert!(wrong_text(lib, &format!("// {panics}#[cfg(test)]\nmod t {{ {panics} }}")).is_empty());
+    assert!(wrong_text(lib, &format!("// {panics}#[cfg(test)]\nmod t {{\n {panics} }}")).is_empty());
+    assert_eq!(wrong_text(lib, &format!("#[cfg(test)]\nmod t;\n{panics}")).len(), 1);
 }

@@ -19,6 +19,13 @@ const LIMIT_S: u64 = 600;
 
 /// Runs the lane.
 pub fn run_lane(house: &House, sheet: &mut Sheet) {
+    sheet.check("the README names both commands", || {
+        let page = house.read("README.md")?;
+        for line in ["cargo run --release -- demo", "./test"] {
+            ensure!(page.contains(line), "README.md does not name `{line}`");
+        }
+        Ok(String::new())
+    });
     if !sheet.check("release build", || cargo(house, "build --release")) {
         return;
     }

@@ -19,7 +19,7 @@ pub fn run_lane(house: &House, sheet: &mut Sheet) {
         let counts = count_tests(&done.stdout);
         tests = counts.passed;
         if !done.ok() {
-            bail!("{} tests failed; {}", counts.failed, done.why());
+            bail!("{} tests failed: {}; {}", counts.failed, failed_tests(&done.stdout), done.why());
         }
         if counts.passed == 0 || counts.ignored > 0 {
             bail!("{} tests run, {} ignored; every test is to run", counts.passed, counts.ignored);
@@ -34,4 +34,22 @@ pub fn run_lane(house: &House, sheet: &mut Sheet) {
 pub fn cargo(house: &House, args: &str) -> Result<String> {
     let done = run(&mut house.cargo(args), Show::Lines, LIMIT_S)?;
     if done.ok() { Ok(String::new()) } else { bail!("cargo {args}: {}", done.why()) }
+}
+
+/// The names of the tests that failed, for the closing table.
+fn failed_tests(output: &str) -> String {
+    let failed = output.lines().filter_map(|l| l.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
+    failed.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::failed_tests;
+
+    #[test]
+    fn names_what_failed() {
+        let output =
+            "test a::b ... ok\ntest a::c ... FAILED\ntest d ... FAILED\ntest result: FAILED. 1 passed\n";
+        assert_eq!(failed_tests(output), "a::c, d");
+    }
 }

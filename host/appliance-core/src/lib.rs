@@ -1,1 +1,22 @@
-//! Appliance state: apply(Event) -> Effects. No I/O.
+//! The appliance without its I/O: [`Core::apply`] takes an [`Event`] and answers with [`Effect`]s. No socket, no file, no
+//! clock: the shell (`foreshade-appliance` over QUIC, `foreshade-sim` in process) feeds it and carries out what it asks,
+//! so both give the same decisions on the same samples.
+//!
+//! ```text
+//! Telemetry, EndOfTick (all hosts) -> push, seal -> forecast -> plan -> Commit, then Send per rack
+//! Outcomes (all racks)             -> cool-downs, shadows -> Release(next tick) | Finished
+//! ```
+//! Nothing depends on the order in which peers speak: samples land in lanes, outcomes are taken in the order
+//! (tick, rack, seq), decision numbers derive from the epoch and a count per rack.
+
+mod config;
+mod core;
+mod fleet_state;
+mod follow;
+mod journal;
+mod planning;
+
+pub use config::{CoreConfig, HostSpec, RackSpec, VmSpec};
+pub use core::{Core, CoreError, Effect, Event, Summary};
+pub use follow::{FollowLine, HOPS};
+pub use journal::{Journal, JournalError, MemoryJournal, Record};

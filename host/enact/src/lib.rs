@@ -1,1 +1,11 @@
-//! Decisions -> the world; fakes::rack is the simulated rack.
+//! Decisions become actions here. [`Hypervisor`] is what a rack controller drives; [`fakes::rack`] is a simulated rack
+//! behind it. [`Ledger`] is the fence: it sits at the resource, so an old appliance or a repeated frame changes nothing.
+
+mod desk;
+pub mod fakes;
+mod hypervisor;
+mod ledger;
+
+pub use desk::Desk;
+pub use hypervisor::{Hypervisor, Observed, ShadowStatus};
+pub use ledger::{Admission, Ledger};

@@ -1,1 +1,38 @@
 //! Members, ensemble, conformal calibration, scoring.
+//!
+//! # Following a sample
+//! [`Fleet::step`] takes one sample per series, in points. Each series is a state machine of its own: what it answers
+//! depends on its own samples up to now and on nothing else, whatever it is batched with and however many threads run.
+//!
+//! ```text
+//! sample -> window (144)  -> members: last value + rise, recent, AR, level   } span forecast::step
+//!        -> outcomes of earlier forecasts -> losses, misses                  }
+//!        -> weights per horizon -> weighted quantiles -> conformal shift     } span forecast::calibrate
+//! ```
+//!
+//! A *series* is one resource of one VM (or of a host). A *point* is a percent of its capacity, or one unit of
+//! [`foreshade_types::Transform::Log`].
+
+pub mod aggregate;
+mod conformal;
+mod ensemble;
+mod fleet;
+pub mod levinson;
+mod members;
+mod quantile;
+pub mod run;
+mod scorer;
+mod series;
+mod window;
+
+pub use fleet::{Fleet, FleetConfig, ForecastError, SeriesProfile};
+pub use scorer::{ResourceScore, Scorer};
+
+/// Samples a series is judged by: 12 h at 300 s.
+pub const WINDOW: usize = 144;
+
+/// The farthest horizon, in steps: half a window, so that the window holds enough outcomes to learn from.
+pub const STEPS_MAX: u32 = 72;
+
+/// Observed samples below which a series is cold.
+pub const SAMPLES_MIN: usize = 12;

@@ -1,1 +1,39 @@
-//! (PlanInput, Policy) -> (Plan, PlanReport). Pure.
+//! The planner: pure, synchronous, explained. Two steps, so that scoring can run on a device between them:
+//!
+//! ```text
+//! candidates(input, policy) -> [MoveQuery]      which moves are worth scoring (bounded by the policy's budget)
+//!        ... forecast::aggregate scores them ... peak of source and target after the move, from aligned histories
+//! plan(input, scores, policy) -> (Plan, PlanReport)   what to do, and why, also for every VM left alone
+//! ```
+//!
+//! Precedence within a tick: relief of a host that is forecast to run over ([`relief`]), then the end of earlier relief
+//! ([`shadow`]), then each VM's allocation ([`allocate`]), bounded by the fair share where nothing else helped
+//! ([`fairshare`]). The rules draw nothing at random: the same input gives the same plan.
+
+mod allocate;
+pub mod baseline;
+mod budget;
+mod fairshare;
+mod input;
+mod policy;
+mod relief;
+mod report;
+mod shadow;
+
+pub use budget::{Budget, CoolDown};
+pub use input::{
+    Bound, HostView, MoveQuery, MoveScore, PlanInput, ShadowState, ShadowView, VmForecast, VmView,
+};
+pub use policy::{Mode, Policy, PolicyError};
+pub use relief::candidates;
+pub use report::{Plan, PlanReport, Planned, Verdict};
+
+/// Decides for one rack and one tick. `scores[i]` answers the i-th query of [`candidates`] on the same input; a missing
+/// score counts as "no room".
+pub fn plan(input: &PlanInput<'_>, scores: &[MoveScore], policy: &Policy) -> (Plan, PlanReport) {
+    let mut draft = report::Draft::new(input);
+    relief::relieve(input, scores, policy, &mut draft);
+    shadow::wind_down(input, scores, policy, &mut draft);
+    allocate::allocate(input, policy, &mut draft);
+    draft.finish(policy)
+}

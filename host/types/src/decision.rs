@@ -119,11 +119,15 @@ pub enum HoldReason {
     AtSize = 12,
     /// The mode of this action is not auto.
     Advise = 13,
+    /// The VM would run short.
+    WouldRunShort = 14,
+    /// Capacity would stand idle.
+    WouldIdle = 15,
 }
 
 impl HoldReason {
     /// All reasons, for decoding.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::WithinBounds,
         Self::Cold,
         Self::Stale,
@@ -137,6 +141,8 @@ impl HoldReason {
         Self::CostlierThanChosen,
         Self::AtSize,
         Self::Advise,
+        Self::WouldRunShort,
+        Self::WouldIdle,
     ];
 
     /// The reason in words.
@@ -155,6 +161,8 @@ impl HoldReason {
             Self::CostlierThanChosen => "another VM relieves the host at less cost",
             Self::AtSize => "already at its size",
             Self::Advise => "mode is advise",
+            Self::WouldRunShort => "would run short",
+            Self::WouldIdle => "capacity would stand idle",
         }
     }
 }

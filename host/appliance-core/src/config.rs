@@ -1,0 +1,71 @@
+//! What the appliance is told about its fleet before the first sample.
+
+use foreshade_plan::Policy;
+use foreshade_types::{HostId, Mebibytes, Millicores, RackId, Resource, Tick, VmId, VmSize};
+
+/// One host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostSpec {
+    /// Its id.
+    pub id: HostId,
+    /// CPU it has.
+    pub cpu: Millicores,
+    /// Memory it has.
+    pub memory: Mebibytes,
+}
+
+/// One rack: hosts that one controller acts on. VMs do not leave their rack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RackSpec {
+    /// Its id.
+    pub id: RackId,
+    /// Its hosts, ascending.
+    pub hosts: Vec<HostSpec>,
+}
+
+/// One VM; its id is its place in [`CoreConfig::vms`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VmSpec {
+    /// The name people know it by.
+    pub name: String,
+    /// What it was sold.
+    pub size: VmSize,
+    /// Where it starts.
+    pub host: HostId,
+}
+
+/// The fleet and how to run it.
+#[derive(Debug, Clone)]
+pub struct CoreConfig {
+    /// Fencing epoch.
+    pub epoch: u64,
+    /// Seconds between samples.
+    pub cadence_s: u32,
+    /// Racks, ascending.
+    pub racks: Vec<RackSpec>,
+    /// VMs.
+    pub vms: Vec<VmSpec>,
+    /// Resources that are forecast.
+    pub resources: Vec<Resource>,
+    /// Is memory consumed memory, and so managed?
+    pub manages_memory: bool,
+    /// The first tick that decisions are taken at; earlier ones are history.
+    pub first_decision: Tick,
+    /// The last tick with samples; no decisions are taken at it.
+    pub last: Tick,
+    /// The planner's settings.
+    pub policy: Policy,
+    /// The device that forecasts run on, for the account.
+    pub backend: String,
+    /// Threads of the forecaster.
+    pub threads: usize,
+    /// A VM whose ten hops are reported.
+    pub follow: Option<VmId>,
+}
+
+impl CoreConfig {
+    /// Trace time of a tick.
+    pub fn time_ms(&self, tick: Tick) -> u64 {
+        tick.0 * u64::from(self.cadence_s) * 1000
+    }
+}

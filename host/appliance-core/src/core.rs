@@ -1,0 +1,568 @@
+//! The state machine: events in, effects out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use foreshade_forecast::{Fleet, FleetConfig, ForecastError, ResourceScore, Scorer, SeriesProfile};
+use foreshade_plan::{PlanInput, PlanReport, plan};
+use foreshade_telemetry::{Arena, History, Sealed};
+use foreshade_types::{
+    Decision, HoldReason, Horizon, HostId, Outcome, OutcomeKind, RackId, Resource, SeriesForecast, Tick, VmId,
+};
+use foreshade_wire::{Column, Row, TelemetryView};
+use thiserror::Error;
+
+use crate::fleet_state::{FleetState, VmState, demand};
+use crate::planning::{Forecasts, Scene, show};
+use crate::{CoreConfig, FollowLine, Record};
+
+/// Values per VM and tick in the arena: every measured column of the wire.
+const COLUMNS: usize = Column::ALL.len();
+
+/// A decision expires this many sample intervals after the tick that caused it.
+const EXPIRES_AFTER_TICKS: u64 = 1;
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// An agent's samples.
+    Telemetry { host: HostId, tick: Tick, ipc: Bytes },
+    /// An agent has sent all of a tick.
+    EndOfTick { host: HostId, tick: Tick, rows: u32 },
+    /// A controller has answered all decisions of a tick.
+    Outcomes { rack: RackId, tick: Tick, outcomes: Vec<Outcome> },
+}
+
+/// What the shell is to do, in order.
+#[derive(Debug)]
+pub enum Effect {
+    /// Make this durable before any of its decisions is sent.
+    Commit(Record),
+    /// Send a rack its decisions of a tick (also when there are none).
+    Send { rack: RackId, tick: Tick, decisions: Vec<Decision> },
+    /// All racks have answered: agents may send this tick.
+    Release(Tick),
+    /// Samples that were not taken, and why; the rest of the tick stands.
+    Refused { host: HostId, tick: Tick, text: String },
+    /// A hop of the followed VM.
+    Follow(FollowLine),
+    /// A tick was planned: for whoever watches.
+    Planned(Box<Summary>),
+    /// The last tick is done.
+    Finished,
+}
+
+/// A planned tick.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    /// The tick.
+    pub tick: Tick,
+    /// All decisions, by rack.
+    pub decisions: Vec<Decision>,
+    /// How many VMs were held, by reason.
+    pub holds: BTreeMap<HoldReason, u64>,
+    /// Hosts that could not be relieved.
+    pub unrelieved: Vec<(HostId, HoldReason)>,
+    /// Decisions that mode advise kept back, in words.
+    pub advised: u64,
+}
+
+/// What stops the appliance.
+#[derive(Debug, Error)]
+pub enum CoreError {
+    /// The forecaster or its device failed.
+    #[error("forecast of tick {tick}: {source}")]
+    Forecast {
+        /// When.
+        tick: Tick,
+        /// What.
+        #[source]
+        source: ForecastError,
+    },
+    /// A peer spoke of something that cannot be.
+    #[error("{0}")]
+    Protocol(String),
+}
+
+/// The appliance's state.
+#[derive(Debug)]
+pub struct Core {
+    config: CoreConfig,
+    arena: Arena,
+    fleet: FleetState,
+    history: History,
+    forecaster: Fleet,
+    forecasts: Vec<SeriesForecast>,
+    scorer: Scorer,
+    ended: BTreeSet<HostId>,
+    rows: BTreeMap<HostId, u32>,
+    answers: BTreeMap<RackId, Vec<Outcome>>,
+    sent: BTreeMap<RackId, Vec<Decision>>,
+    next_seq: BTreeMap<RackId, u64>,
+    counts: BTreeMap<&'static str, u64>,
+    phase: Phase,
+    points: Vec<f32>,
+}
+
+/// What the lockstep waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Samples of this tick.
+    Samples(Tick),
+    /// Answers to the decisions of this tick.
+    Answers(Tick),
+    /// Nothing.
+    Done,
+}
+
+impl Core {
+    /// Horizons of every series: the 30-min peak, the next sample, 30 min, 1 h; in steps of the cadence, at least one.
+    pub fn horizons(cadence_s: u32) -> Vec<Horizon> {
+        let (peak, step, half, hour) = horizon_steps(cadence_s);
+        vec![Horizon::Peak(peak), Horizon::Step(step), Horizon::Step(half), Horizon::Step(hour)]
+    }
+
+    /// What the forecaster must be set up for: one series per resource and VM, in that order.
+    pub fn fleet_config(config: &CoreConfig) -> FleetConfig {
+        let vms = config.vms.len();
+        let of_series = config.resources.iter().flat_map(|r| std::iter::repeat_n(*r, vms));
+        FleetConfig {
+            series: of_series.map(SeriesProfile::from).collect(),
+            horizons: Self::horizons(config.cadence_s),
+            cadence_s: config.cadence_s,
+            threads: config.threads,
+        }
+    }
+
+    /// An appliance that has seen nothing yet. `forecaster` was made for [`Self::fleet_config`].
+    pub fn new(config: CoreConfig, forecaster: Fleet) -> Self {
+        let vms = config.vms.len();
+        let of_series = config.resources.iter().flat_map(|r| std::iter::repeat_n(*r, vms)).collect();
+        let (_, step, half, hour) = horizon_steps(config.cadence_s);
+        let scorer = Scorer::new(of_series, &Self::horizons(config.cadence_s), &[step, half, hour]);
+        Self {
+            arena: Arena::new(vms, COLUMNS, Tick(0)),
+            fleet: FleetState(config.vms.iter().map(|v| VmState::new(v.size, v.host)).collect()),
+            history: History::new(vms, foreshade_forecast::WINDOW),
+            forecaster,
+            forecasts: Vec::new(),
+            scorer,
+            ended: BTreeSet::new(),
+            rows: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            next_seq: config.racks.iter().map(|r| (r.id, 1)).collect(),
+            counts: BTreeMap::new(),
+            phase: Phase::Samples(Tick(0)),
+            points: Vec::new(),
+            config,
+        }
+    }
+
+    /// The configuration it runs with.
+    pub fn config(&self) -> &CoreConfig {
+        &self.config
+    }
+
+    /// Forecast quality per resource so far.
+    pub fn scores(&self) -> BTreeMap<String, ResourceScore> {
+        self.scorer.report()
+    }
+
+    /// Decisions sent so far by action, and `hold` = VM-ticks that were left alone.
+    pub fn decision_counts(&self) -> &BTreeMap<&'static str, u64> {
+        &self.counts
+    }
+
+    /// The newest forecasts of a resource, by VM; `None` if it is not forecast or nothing was sealed yet.
+    pub fn forecasts(&self, r: Resource) -> Option<&[SeriesForecast]> {
+        let i = self.config.resources.iter().position(|x| *x == r)?;
+        let n = self.config.vms.len();
+        self.forecasts.get(i * n..(i + 1) * n)
+    }
+
+    /// The newest CPU demand of a VM and where it runs.
+    pub fn placed(
+        &self,
+        vm: VmId,
+    ) -> Option<(HostId, foreshade_types::Allocation, foreshade_types::Millicores)> {
+        self.fleet.0.get(vm.index()).map(|s| (s.host, s.allocation, s.cpu_demand))
+    }
+
+    /// The peers that the lockstep waits for.
+    pub fn waiting_for(&self) -> (Vec<HostId>, Vec<RackId>) {
+        let hosts = self.config.racks.iter().flat_map(|r| r.hosts.iter().map(|h| h.id));
+        let racks = self.config.racks.iter().map(|r| r.id);
+        match self.phase {
+            Phase::Samples(_) => (hosts.filter(|h| !self.ended.contains(h)).collect(), vec![]),
+            Phase::Answers(_) => (vec![], racks.filter(|r| !self.answers.contains_key(r)).collect()),
+            Phase::Done => (vec![], vec![]),
+        }
+    }
+
+    /// The decisions a rack has not answered yet, to be sent again to a controller that came back.
+    pub fn unanswered(&self, rack: RackId) -> Option<(Tick, &[Decision])> {
+        match self.phase {
+            Phase::Answers(t) if !self.answers.contains_key(&rack) => {
+                Some((t, self.sent.get(&rack).map_or(&[], Vec::as_slice)))
+            }
+            _ => None,
+        }
+    }
+
+    /// The tick that agents may send now.
+    pub fn released(&self) -> Option<Tick> {
+        match self.phase {
+            Phase::Samples(t) => Some(t),
+            _ => None,
+        }
+    }
+
+    /// Takes one event. Errors are fatal; a sample or frame that is merely wrong is a [`Effect::Refused`].
+    pub fn apply(&mut self, event: Event) -> Result<Vec<Effect>, CoreError> {
+        let mut out = Vec::new();
+        match event {
+            Event::Telemetry { host, tick, ipc } => self.telemetry(host, tick, ipc, &mut out),
+            Event::EndOfTick { host, tick, rows } => self.end_of_tick(host, tick, rows, &mut out)?,
+            Event::Outcomes { rack, tick, outcomes } => self.outcomes(rack, tick, outcomes, &mut out)?,
+        }
+        Ok(out)
+    }
+
+    fn telemetry(&mut self, host: HostId, tick: Tick, ipc: Bytes, out: &mut Vec<Effect>) {
+        let refused = |text: String| Effect::Refused { host, tick, text };
+        // A tick that is sealed, or that this host has closed, is a repeat after a reconnect.
+        if self.phase != Phase::Samples(tick) || self.ended.contains(&host) {
+            return;
+        }
+        let bytes = ipc.len();
+        let view = {
+            let _hop = tracing::info_span!("wire::decode", tick = tick.0, host = host.0, bytes).entered();
+            TelemetryView::decode(ipc)
+        };
+        let view = match view {
+            Ok(v) => v,
+            Err(e) => {
+                return out.push(refused(format!("batch of {host} for tick {tick}: {e}; it was not used")));
+            }
+        };
+        for r in view.rejected() {
+            out.push(refused(format!(
+                "{} in row {} of {host}: {}; the row was not used",
+                r.vm, r.row, r.why
+            )));
+        }
+        let _hop = tracing::info_span!("telemetry::push", tick = tick.0, rows = view.rows()).entered();
+        let mut taken = 0;
+        for row in view.accepted().filter_map(|i| view.row(i)) {
+            match self.push(host, tick, &row) {
+                Ok(()) => taken += 1,
+                Err(text) => out.push(refused(text)),
+            }
+            if self.config.follow == Some(row.vm) {
+                self.follow_arrival(tick, &row, bytes, view.rows(), out);
+            }
+        }
+        *self.rows.entry(host).or_default() += taken;
+    }
+
+    fn push(&mut self, host: HostId, tick: Tick, row: &Row) -> Result<(), String> {
+        let vms = self.fleet.0.len();
+        let Some(vm) = self.fleet.get_mut(row.vm) else {
+            return Err(format!(
+                "{} is not in the inventory of {vms} VMs; its row from {host} was not used",
+                row.vm
+            ));
+        };
+        if !vm.may_be_on(host) {
+            return Err(format!("{} is on {}, not on {host}; the row was not used", row.vm, vm.host));
+        }
+        self.arena.push(tick, row.vm, &row.values).map_err(|e| e.to_string())?;
+        vm.see(tick, host, row);
+        Ok(())
+    }
+
+    fn end_of_tick(
+        &mut self,
+        host: HostId,
+        tick: Tick,
+        rows: u32,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), CoreError> {
+        if self.phase != Phase::Samples(tick) {
+            return Ok(());
+        }
+        let hosts: usize = self.config.racks.iter().map(|r| r.hosts.len()).sum();
+        if !self.config.racks.iter().any(|r| r.hosts.iter().any(|h| h.id == host)) {
+            return Err(CoreError::Protocol(format!("end of tick {tick} from {host}, which no rack has")));
+        }
+        let taken = self.rows.get(&host).copied().unwrap_or(0);
+        if self.ended.insert(host) && rows != taken {
+            let text = format!("{host} sent {rows} rows for tick {tick}, {taken} were used");
+            out.push(Effect::Refused { host, tick, text });
+        }
+        if self.ended.len() == hosts {
+            self.close_tick(tick, out)?;
+        }
+        Ok(())
+    }
+
+    /// Every agent has spoken: seal, forecast, plan.
+    fn close_tick(&mut self, tick: Tick, out: &mut Vec<Effect>) -> Result<(), CoreError> {
+        self.ended.clear();
+        self.rows.clear();
+        let sealed = {
+            let _hop =
+                tracing::info_span!("telemetry::seal", tick = tick.0, vms = self.fleet.0.len()).entered();
+            self.arena.seal()
+        };
+        self.forecast(tick, &sealed)?;
+        self.follow_forecast(tick, &sealed, out);
+        self.arena.recycle(sealed);
+        let mut summary =
+            Summary { tick, decisions: vec![], holds: BTreeMap::new(), unrelieved: vec![], advised: 0 };
+        if tick >= self.config.first_decision && tick < self.config.last {
+            let _hop = tracing::info_span!("plan::plan", tick = tick.0).entered();
+            for rack in 0..self.config.racks.len() {
+                self.plan_rack(tick, rack, &mut summary, out);
+            }
+        }
+        self.emit(tick, summary, out);
+        Ok(())
+    }
+
+    fn emit(&mut self, tick: Tick, summary: Summary, out: &mut Vec<Effect>) {
+        for d in &summary.decisions {
+            *self.counts.entry(d.action.name()).or_default() += 1;
+        }
+        *self.counts.entry("hold").or_default() += summary.holds.values().sum::<u64>();
+        out.push(Effect::Commit(Record { tick, decisions: summary.decisions.clone() }));
+        self.sent = self.config.racks.iter().map(|r| (r.id, vec![])).collect();
+        for d in &summary.decisions {
+            self.sent.entry(d.rack).or_default().push(d.clone());
+        }
+        for (rack, decisions) in &self.sent {
+            out.push(Effect::Send { rack: *rack, tick, decisions: decisions.clone() });
+        }
+        out.push(Effect::Planned(Box::new(summary)));
+        self.answers.clear();
+        self.phase = Phase::Answers(tick);
+    }
+
+    fn forecast(&mut self, tick: Tick, sealed: &Sealed) -> Result<(), CoreError> {
+        let n = self.fleet.0.len();
+        self.points.clear();
+        for r in &self.config.resources {
+            for vm in 0..n {
+                self.points.push(points(*r, sealed, vm, &self.fleet.0[vm]));
+            }
+        }
+        let cpu = sealed.column(Column::CpuUsedMc as usize).iter();
+        let throttled = sealed.column(Column::CpuThrottledMc as usize);
+        self.history.push(cpu.zip(throttled).map(|(u, t)| demand(*u, *t)));
+        let f = self.forecaster.step(&self.points).map_err(|source| CoreError::Forecast { tick, source })?;
+        f.clone_into(&mut self.forecasts);
+        let scored = tick >= self.config.first_decision;
+        self.scorer.tick(&self.points, scored.then_some(&self.forecasts));
+        Ok(())
+    }
+
+    fn plan_rack(&mut self, tick: Tick, rack: usize, summary: &mut Summary, out: &mut Vec<Effect>) {
+        let n = self.fleet.0.len();
+        let spec = &self.config.racks[rack];
+        let of = |r: Resource| {
+            let i = self.config.resources.iter().position(|x| *x == r)?;
+            self.forecasts.get(i * n..(i + 1) * n)
+        };
+        let Some(cpu) = of(Resource::Cpu) else { return };
+        let (peak_steps, _, _, hour_steps) = horizon_steps(self.config.cadence_s);
+        let scene = Scene {
+            config: &self.config,
+            tick,
+            fleet: &self.fleet,
+            history: &self.history,
+            forecasts: Forecasts { cpu, memory: of(Resource::Memory) },
+            peak_steps: peak_steps as usize,
+            hour_steps: hour_steps as usize,
+        };
+        let mut view = scene.rack(spec);
+        let needed = scene.needed_shadows(&view);
+        for v in view.vms.iter_mut().filter(|v| needed.contains(&v.id)) {
+            if let Some(s) = &mut v.shadow {
+                s.last_needed = tick;
+            }
+        }
+        let moving = view.vms.iter().filter(|v| v.migrating).count() as u32;
+        let input = PlanInput {
+            rack: spec.id,
+            tick,
+            vms: &view.vms,
+            hosts: &view.hosts,
+            cadence_s: self.config.cadence_s,
+            migrations_left: self.config.policy.migrations_per_tick.saturating_sub(moving),
+        };
+        let scores = scene.scores(&input, &view);
+        let (plan, report) = plan(&input, &scores, &self.config.policy);
+        let rack_id = spec.id;
+        for vm in needed {
+            if let Some(s) = self.fleet.get_mut(vm).and_then(|v| v.shadow.as_mut()) {
+                s.last_needed = tick;
+            }
+        }
+        for (why, count) in report.holds() {
+            *summary.holds.entry(why).or_default() += count;
+        }
+        summary.unrelieved.extend(report.unrelieved.iter().copied());
+        summary.advised += report.advised.len() as u64;
+        let first = summary.decisions.len();
+        for p in plan.actions {
+            let seq = self.next_seq.entry(rack_id).or_insert(1);
+            let expires = Tick(tick.0 + EXPIRES_AFTER_TICKS);
+            summary.decisions.push(Decision {
+                epoch: self.config.epoch,
+                seq: *seq,
+                rack: rack_id,
+                caused_by: tick,
+                vm: p.vm,
+                observed_host: p.host,
+                expires_at_ms: self.config.time_ms(expires),
+                action: p.action,
+                reason: p.reason,
+            });
+            *seq += 1;
+        }
+        self.follow_plan(tick, &report, &summary.decisions[first..], out);
+    }
+
+    fn outcomes(
+        &mut self,
+        rack: RackId,
+        tick: Tick,
+        outcomes: Vec<Outcome>,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), CoreError> {
+        if self.phase != Phase::Answers(tick) {
+            return Ok(());
+        }
+        let Some(sent) = self.sent.get(&rack) else {
+            return Err(CoreError::Protocol(format!(
+                "outcomes for tick {tick} from {rack}, which is not in the fleet"
+            )));
+        };
+        if outcomes.len() != sent.len() || outcomes.iter().zip(sent).any(|(o, d)| o.seq != d.seq) {
+            let (got, want) = (outcomes.len(), sent.len());
+            return Err(CoreError::Protocol(format!(
+                "{rack} answered {got} of {want} decisions of tick {tick}, or others; check that one controller runs per rack"
+            )));
+        }
+        self.answers.entry(rack).or_insert(outcomes);
+        if self.answers.len() < self.config.racks.len() {
+            return Ok(());
+        }
+        for (rack, outcomes) in &self.answers {
+            for (o, d) in outcomes.iter().zip(&self.sent[rack]) {
+                if o.kind == OutcomeKind::Applied
+                    && let Some(vm) = self.fleet.0.get_mut(d.vm.index())
+                {
+                    vm.applied(d, self.config.policy.cool_down_ticks);
+                }
+            }
+        }
+        if tick >= self.config.last {
+            self.phase = Phase::Done;
+            out.push(Effect::Finished);
+        } else {
+            self.phase = Phase::Samples(tick.next());
+            out.push(Effect::Release(tick.next()));
+        }
+        Ok(())
+    }
+
+    fn line(&self, tick: Tick, hop: &'static str, text: String) -> Effect {
+        let vm = self.config.follow.unwrap_or_default();
+        Effect::Follow(FollowLine { tick, vm, hop, text })
+    }
+
+    fn follow_arrival(&self, tick: Tick, row: &Row, bytes: usize, rows: usize, out: &mut Vec<Effect>) {
+        let v = |c: Column| row.values[c as usize];
+        out.push(self.line(tick, "link::ingress", format!("Arrow batch of {bytes} bytes")));
+        let text = format!(
+            "{rows} rows; {} used {} + throttled {} mc, memory {} + {} MiB",
+            row.vm,
+            v(Column::CpuUsedMc),
+            v(Column::CpuThrottledMc),
+            v(Column::MemUsedMib),
+            v(Column::MemThrottledMib)
+        );
+        out.push(self.line(tick, "wire::decode", text));
+        out.push(self.line(tick, "telemetry::push", format!("lane {} of {COLUMNS} columns", row.vm.0)));
+    }
+
+    fn follow_forecast(&self, tick: Tick, sealed: &Sealed, out: &mut Vec<Effect>) {
+        let Some(vm) = self.config.follow.map(VmId::index).filter(|vm| *vm < self.fleet.0.len()) else {
+            return;
+        };
+        let lanes = sealed.columns[0].values().len();
+        out.push(self.line(
+            tick,
+            "telemetry::seal",
+            format!("tick {tick}: {COLUMNS} columns of {lanes} lanes"),
+        ));
+        let x = self.points[vm];
+        let text =
+            format!("cpu {x:.3} points of {}; series {}", self.fleet.0[vm].size.cpu, self.points.len());
+        out.push(self.line(tick, "forecast::step", text));
+        out.push(self.line(tick, "accel::run", format!("lstm_step on {}", self.config.backend)));
+        let f = &self.forecasts[vm];
+        let text = format!("{:?}; 30-min peak {}", f.readiness, show(&f.quantiles[0]));
+        out.push(self.line(tick, "forecast::calibrate", text));
+    }
+
+    fn follow_plan(&self, tick: Tick, report: &PlanReport, decisions: &[Decision], out: &mut Vec<Effect>) {
+        let Some(vm) = self.config.follow else { return };
+        let Some((_, verdict)) = report.verdicts.iter().find(|(v, _)| *v == vm) else { return };
+        let mine: Vec<_> = decisions.iter().filter(|d| d.vm == vm).collect();
+        if mine.is_empty() {
+            let why = match verdict {
+                foreshade_plan::Verdict::Hold(r) => r.text(),
+                foreshade_plan::Verdict::Act(_) => "acted on",
+            };
+            out.push(self.line(tick, "plan::plan", format!("hold: {why}")));
+        }
+        for d in &mine {
+            out.push(self.line(tick, "plan::plan", format!("{} {}: {}", d.id(), d.action.name(), d.reason)));
+        }
+        let n = decisions.len();
+        let own = mine.len();
+        out.push(self.line(tick, "journal::commit", format!("{n} decisions of its rack, {own} of this VM")));
+        out.push(self.line(tick, "link::egress", format!("{n} frames to its rack, {own} of this VM")));
+    }
+}
+
+/// Peak, next sample, 30 min and 1 h in steps. Fast samples (under a minute) look ahead 30 s, 5 s, 1 min and 2 min.
+fn horizon_steps(cadence_s: u32) -> (u32, u32, u32, u32) {
+    let steps = |s: u32| (s / cadence_s.max(1)).max(1);
+    if cadence_s < 60 {
+        (steps(30), steps(5), steps(60), steps(120))
+    } else {
+        (steps(1800), 1, steps(1800), steps(3600))
+    }
+}
+
+/// One resource of one VM in points; NaN = missing.
+fn points(r: Resource, sealed: &Sealed, vm: usize, state: &VmState) -> f32 {
+    let column = |c: Column| sealed.column(c as usize)[vm];
+    let share = |x: f32, whole: u64| if whole == 0 { f32::NAN } else { x * 100.0 / whole as f32 };
+    match r {
+        Resource::Cpu => {
+            share(demand(column(Column::CpuUsedMc), column(Column::CpuThrottledMc)), state.size.cpu.0)
+        }
+        Resource::Memory => {
+            share(demand(column(Column::MemUsedMib), column(Column::MemThrottledMib)), state.size.memory.0)
+        }
+        Resource::DiskRead => r.transform().to_points(column(Column::DiskReadKbs)),
+        Resource::DiskWrite => r.transform().to_points(column(Column::DiskWriteKbs)),
+        Resource::NetRx => r.transform().to_points(column(Column::NetRxKbs)),
+        Resource::NetTx => r.transform().to_points(column(Column::NetTxKbs)),
+    }
+}

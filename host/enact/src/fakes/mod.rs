@@ -1,0 +1,3 @@
+//! Stand-ins beside the real drivers, behind the same trait.
+
+pub mod rack;

@@ -1,0 +1,565 @@
+//! A simulated rack: hosts, VMs, shadows and migrations on trace time. Pure and in integers, so that the same decisions
+//! on the same demand give the same figures to the last bit.
+//!
+//! ```text
+//!  decision --enact--> pending (resize 5 s | shadow 60 s | migration M/(B-D) + downtime) --advance--> in force
+//!  demand(t+1) --advance, 10 s sub-steps--> grants: min(demand, allocation), cut in proportion where a host runs over
+//!                                           --observe--> what the agents report at t+1
+//! ```
+//! A sample at tick t+1 describes the interval that ends there: decisions taken at t meet demand nobody has seen yet.
+
+use foreshade_types::{
+    Action, Allocation, Decision, HostId, Mebibytes, Millicores, OutcomeKind, VmId, VmSize,
+};
+
+use crate::{Hypervisor, Observed, ShadowStatus};
+
+/// Latencies and sizes of the simulated rack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RackConfig {
+    /// CPU of each host.
+    pub host_cpu: Millicores,
+    /// Memory of each host.
+    pub host_memory: Mebibytes,
+    /// Length of a sub-step.
+    pub substep_ms: u64,
+    /// A resize takes effect after this.
+    pub resize_ms: u64,
+    /// A shadow is ready after this.
+    pub shadow_ms: u64,
+    /// Bandwidth of a migration, MiB/s.
+    pub migration_mib_s: u64,
+    /// The VM stands still this long at the switch-over.
+    pub downtime_ms: u64,
+    /// CPU that a migration takes on source and target while it runs.
+    pub migration_cpu: Millicores,
+    /// Power of an idle and of a full host.
+    pub host_watts: (u64, u64),
+    /// Does memory join contention? Only where the trace's memory is consumed memory.
+    pub memory_contends: bool,
+}
+
+impl Default for RackConfig {
+    fn default() -> Self {
+        Self {
+            host_cpu: Millicores(32_000),
+            host_memory: Mebibytes(128 * 1024),
+            substep_ms: 10_000,
+            resize_ms: 5_000,
+            shadow_ms: 60_000,
+            migration_mib_s: 500,
+            downtime_ms: 300,
+            migration_cpu: Millicores(500),
+            // Idle at 30 % of full: the median of published SPECpower curves.
+            host_watts: (105, 350),
+            memory_contends: true,
+        }
+    }
+}
+
+/// What a VM asks for over one sample interval.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Demand {
+    /// CPU, at most the VM's size.
+    pub cpu: Millicores,
+    /// Memory, at most the VM's size.
+    pub memory: Mebibytes,
+    /// Disk read, disk write, network in, network out, KB/s.
+    pub io_kbs: [f32; 4],
+    /// `false`: the trace has no sample here; the demand is the last one known and the agent reports nothing.
+    pub sampled: bool,
+}
+
+/// What the run cost. All sums over scored sub-steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Milliseconds of VM time.
+    pub vm_ms: u64,
+    /// Milliseconds of VM time in contention.
+    pub contention_ms: u64,
+    /// Allocated (shadows included) and not granted, millicore-milliseconds.
+    pub over_reserved_mc_ms: u128,
+    /// Memory allocated (shadows included) and not granted, MiB-milliseconds.
+    pub over_reserved_mib_ms: u128,
+    /// Migrations completed or under way.
+    pub migrations: u64,
+    /// Milliseconds of shadow time.
+    pub shadow_ms: u64,
+    /// Milliwatt-milliseconds.
+    pub energy_mw_ms: u128,
+}
+
+impl Totals {
+    /// Adds another rack's totals.
+    pub fn add(&mut self, o: &Self) {
+        self.vm_ms += o.vm_ms;
+        self.contention_ms += o.contention_ms;
+        self.over_reserved_mc_ms += o.over_reserved_mc_ms;
+        self.over_reserved_mib_ms += o.over_reserved_mib_ms;
+        self.migrations += o.migrations;
+        self.shadow_ms += o.shadow_ms;
+        self.energy_mw_ms += o.energy_mw_ms;
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Shadow {
+    host: HostId,
+    size: Allocation,
+    ready_at_ms: u64,
+    share_percent: u8,
+    /// A shift or shift-back under way: when, share, size.
+    pending: Option<(u64, u8, Allocation)>,
+}
+
+#[derive(Debug, Clone)]
+struct Migration {
+    to: HostId,
+    done_at_ms: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Vm {
+    id: VmId,
+    size: VmSize,
+    host: HostId,
+    allocation: Allocation,
+    resize: Option<(u64, Allocation)>,
+    shadow: Option<Shadow>,
+    migration: Option<Migration>,
+    demand: Demand,
+    granted_mc_sum: u64,
+    granted_mib_sum: u64,
+    substeps: u64,
+}
+
+impl Vm {
+    /// CPU asked of the primary and of the shadow, each capped by its allocation.
+    fn requests(&self) -> (Millicores, Millicores) {
+        let share = self.shadow.as_ref().map_or(0, |s| u64::from(s.share_percent));
+        let to_shadow = Millicores(self.demand.cpu.0 * share / 100);
+        let size = self.shadow.as_ref().map_or(Millicores(0), |s| s.size.cpu);
+        ((self.demand.cpu - to_shadow).min(self.allocation.cpu), to_shadow.min(size))
+    }
+
+    fn memory_request(&self) -> Mebibytes {
+        self.demand.memory.min(self.allocation.memory)
+    }
+
+    fn dirty_mib_s(&self) -> u64 {
+        // 20 MiB/s per busy core: the middle of what a guest under a write load showed.
+        self.demand.cpu.0 * 20 / 1000
+    }
+}
+
+/// One rack.
+#[derive(Debug, Clone)]
+pub struct Rack {
+    config: RackConfig,
+    hosts: Vec<HostId>,
+    vms: Vec<Vm>,
+    now_ms: u64,
+    totals: Totals,
+}
+
+/// What one host was asked for in one sub-step.
+#[derive(Debug, Clone, Copy, Default)]
+struct HostLoad {
+    cpu: u64,
+    memory: u64,
+}
+
+impl Rack {
+    /// A rack of `hosts` (ascending) with VMs `(id, size, host)` in ascending order of id, each allocated its size.
+    pub fn new(config: RackConfig, hosts: Vec<HostId>, vms: &[(VmId, VmSize, HostId)]) -> Self {
+        let vms = vms.iter().map(|&(id, size, host)| Vm {
+            id,
+            size,
+            host,
+            allocation: size.into(),
+            resize: None,
+            shadow: None,
+            migration: None,
+            demand: Demand::default(),
+            granted_mc_sum: 0,
+            granted_mib_sum: 0,
+            substeps: 0,
+        });
+        Self { config, hosts, vms: vms.collect(), now_ms: 0, totals: Totals::default() }
+    }
+
+    /// Its hosts.
+    pub fn hosts(&self) -> &[HostId] {
+        &self.hosts
+    }
+
+    /// Its VMs.
+    pub fn vms(&self) -> impl Iterator<Item = VmId> + '_ {
+        self.vms.iter().map(|v| v.id)
+    }
+
+    /// The sums so far.
+    pub fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    /// Runs the interval `[from_ms, from_ms + length_ms)` with each VM's demand held. `scored`: count it in the totals.
+    pub fn advance(&mut self, from_ms: u64, length_ms: u64, scored: bool, demand: impl Fn(VmId) -> Demand) {
+        for v in &mut self.vms {
+            v.demand = demand(v.id);
+            (v.granted_mc_sum, v.granted_mib_sum, v.substeps) = (0, 0, 0);
+        }
+        let mut now = from_ms;
+        while now < from_ms + length_ms {
+            let step = self.config.substep_ms.min(from_ms + length_ms - now);
+            let standstill = self.settle(now);
+            self.grant(step, scored, &standstill);
+            now += step;
+        }
+        self.settle(now);
+    }
+
+    /// Puts in force what is due at `now`; returns the VMs that switched host, and so stood still for the downtime.
+    fn settle(&mut self, now_ms: u64) -> Vec<VmId> {
+        self.now_ms = now_ms;
+        let mut switched = Vec::new();
+        for v in &mut self.vms {
+            if let Some((_, to)) = v.resize.take_if(|(at, _)| *at <= now_ms) {
+                v.allocation = to;
+            }
+            if let Some(s) = &mut v.shadow
+                && let Some((_, share, size)) = s.pending.take_if(|(at, ..)| *at <= now_ms)
+            {
+                (s.share_percent, s.size) = (share, size);
+            }
+            if let Some(m) = v.migration.take_if(|m| m.done_at_ms <= now_ms) {
+                v.host = m.to;
+                switched.push(v.id);
+            }
+        }
+        switched
+    }
+
+    fn slot(&self, host: HostId) -> usize {
+        self.hosts.binary_search(&host).unwrap_or(0)
+    }
+
+    fn loads(&self) -> Vec<HostLoad> {
+        let mut load = vec![HostLoad::default(); self.hosts.len()];
+        for v in &self.vms {
+            let (primary, shadow) = v.requests();
+            let home = self.slot(v.host);
+            load[home].cpu += primary.0;
+            load[home].memory += v.memory_request().0;
+            if let Some(s) = &v.shadow {
+                let i = self.slot(s.host);
+                load[i].cpu += shadow.0;
+                load[i].memory += s.size.memory.0;
+            }
+            if let Some(m) = &v.migration {
+                let to = self.slot(m.to);
+                load[home].cpu += self.config.migration_cpu.0;
+                load[to].cpu += self.config.migration_cpu.0;
+                load[to].memory += v.memory_request().0;
+            }
+        }
+        load
+    }
+
+    /// One sub-step: grants, and their cost when scored.
+    fn grant(&mut self, step_ms: u64, scored: bool, standstill: &[VmId]) {
+        let load = self.loads();
+        let (cpu_cap, mem_cap) = (self.config.host_cpu.0, self.config.host_memory.0);
+        let cut = |want: u64, asked: u64, cap: u64| if asked > cap { want * cap / asked } else { want };
+        let mut busy = vec![0u64; self.hosts.len()];
+        for i in 0..self.vms.len() {
+            let home = self.slot(self.vms[i].host);
+            let away = self.vms[i].shadow.as_ref().map(|s| self.slot(s.host));
+            let v = &mut self.vms[i];
+            let (primary, shadow) = v.requests();
+            let mut granted = cut(primary.0, load[home].cpu, cpu_cap);
+            if standstill.contains(&v.id) {
+                granted = granted * step_ms.saturating_sub(self.config.downtime_ms) / step_ms;
+            }
+            busy[home] += granted;
+            if let Some(a) = away {
+                let g = cut(shadow.0, load[a].cpu, cpu_cap);
+                busy[a] += g;
+                granted += g;
+            }
+            let memory = cut(v.memory_request().0, load[home].memory, mem_cap);
+            v.granted_mc_sum += granted;
+            v.granted_mib_sum += memory;
+            v.substeps += 1;
+            if scored {
+                let short = granted * 100 < v.demand.cpu.0 * 99
+                    || (self.config.memory_contends && memory * 100 < v.demand.memory.0 * 99);
+                let shadow = v.shadow.as_ref().map(|s| s.size).unwrap_or_default();
+                let t = &mut self.totals;
+                t.vm_ms += step_ms;
+                t.contention_ms += if short { step_ms } else { 0 };
+                let reserved = (v.allocation.cpu.0 + shadow.cpu.0).saturating_sub(granted);
+                t.over_reserved_mc_ms += u128::from(reserved) * u128::from(step_ms);
+                let reserved = (v.allocation.memory.0 + shadow.memory.0).saturating_sub(memory);
+                t.over_reserved_mib_ms += u128::from(reserved) * u128::from(step_ms);
+                t.shadow_ms += if v.shadow.is_some() { step_ms } else { 0 };
+            }
+        }
+        if scored {
+            let (idle, full) = self.config.host_watts;
+            for b in busy {
+                let mw = idle * 1000 + (full - idle) * 1000 * b.min(cpu_cap) / cpu_cap;
+                self.totals.energy_mw_ms += u128::from(mw) * u128::from(step_ms);
+            }
+        }
+    }
+
+    fn clamp(v: &Vm, to: Allocation) -> Allocation {
+        Allocation { cpu: to.cpu.min(v.size.cpu), memory: to.memory.min(v.size.memory) }
+    }
+
+    /// Memory that is free on `host`, everything already promised to it counted.
+    fn free_memory(&self, host: HostId) -> Mebibytes {
+        self.config.host_memory - Mebibytes(self.loads()[self.slot(host)].memory)
+    }
+}
+
+impl Hypervisor for Rack {
+    fn enact(&mut self, now_ms: u64, d: &Decision) -> (OutcomeKind, u64) {
+        let refused = |kind| (kind, 0);
+        let Ok(i) = self.vms.binary_search_by_key(&d.vm, |v| v.id) else {
+            return refused(OutcomeKind::Precondition);
+        };
+        if self.vms[i].host != d.observed_host {
+            return refused(OutcomeKind::Precondition);
+        }
+        let free = match d.action {
+            Action::CreateShadow { host, .. } | Action::Migrate { to: host } => {
+                if !self.hosts.contains(&host) || host == d.observed_host {
+                    return refused(OutcomeKind::Precondition);
+                }
+                self.free_memory(host)
+            }
+            _ => Mebibytes(0),
+        };
+        let config = self.config;
+        let v = &mut self.vms[i];
+        let ready = v.shadow.as_ref().is_some_and(|s| s.ready_at_ms <= now_ms);
+        match d.action {
+            Action::PreAllocate { to } | Action::GiveBack { to } => {
+                let at = now_ms + config.resize_ms;
+                v.resize = Some((at, Self::clamp(v, to)));
+                (OutcomeKind::Applied, at)
+            }
+            Action::CreateShadow { host, size } => {
+                if v.shadow.is_some() || v.migration.is_some() {
+                    return refused(OutcomeKind::Precondition);
+                }
+                if free < size.memory {
+                    return refused(OutcomeKind::NoCapacity);
+                }
+                let at = now_ms + config.shadow_ms;
+                v.shadow = Some(Shadow { host, size, ready_at_ms: at, share_percent: 0, pending: None });
+                (OutcomeKind::Applied, at)
+            }
+            Action::ReleaseShadow => {
+                if v.shadow.take().is_none() {
+                    return refused(OutcomeKind::Precondition);
+                }
+                (OutcomeKind::Applied, now_ms)
+            }
+            Action::ShiftTraffic { share_percent, size } if ready && share_percent <= 90 => {
+                let (at, size) = (now_ms + config.resize_ms, Self::clamp(v, size));
+                v.shadow.iter_mut().for_each(|s| s.pending = Some((at, share_percent, size)));
+                (OutcomeKind::Applied, at)
+            }
+            Action::ShiftBack { size } if ready => {
+                let (at, size) = (now_ms + config.resize_ms, Self::clamp(v, size));
+                v.shadow.iter_mut().for_each(|s| s.pending = Some((at, 0, size)));
+                (OutcomeKind::Applied, at)
+            }
+            Action::ShiftTraffic { .. } | Action::ShiftBack { .. } => refused(OutcomeKind::Precondition),
+            Action::Migrate { to } => {
+                if v.migration.is_some() || v.shadow.is_some() {
+                    return refused(OutcomeKind::Precondition);
+                }
+                if free < v.memory_request() {
+                    return refused(OutcomeKind::NoCapacity);
+                }
+                let rate = config.migration_mib_s.saturating_sub(v.dirty_mib_s());
+                if rate * 10 < config.migration_mib_s {
+                    return refused(OutcomeKind::Unsupported); // pre-copy would not converge
+                }
+                let done_at_ms = now_ms + v.memory_request().0 * 1000 / rate + config.downtime_ms;
+                v.migration = Some(Migration { to, done_at_ms });
+                self.totals.migrations += 1;
+                (OutcomeKind::Applied, done_at_ms)
+            }
+        }
+    }
+
+    fn observe(&self, host: HostId) -> Vec<Observed> {
+        let on_host = self.vms.iter().filter(|v| v.host == host);
+        on_host
+            .map(|v| {
+                let n = v.substeps.max(1);
+                let cpu_used = Millicores(v.granted_mc_sum / n);
+                let memory_used = Mebibytes(v.granted_mib_sum / n);
+                Observed {
+                    vm: v.id,
+                    host,
+                    cpu_used,
+                    cpu_throttled: v.demand.cpu - cpu_used,
+                    memory_used,
+                    memory_throttled: v.demand.memory - memory_used,
+                    io_kbs: v.demand.io_kbs,
+                    sampled: v.demand.sampled,
+                    allocation: v.resize.map_or(v.allocation, |(_, to)| to),
+                    dirty_mib_s: v.dirty_mib_s() as f32,
+                    shadow: match &v.shadow {
+                        None => ShadowStatus::None,
+                        Some(s) if s.ready_at_ms > self.now_ms => ShadowStatus::Provisioning,
+                        Some(s) if s.pending.map_or(s.share_percent, |p| p.1) > 0 => ShadowStatus::Active,
+                        Some(_) => ShadowStatus::Ready,
+                    },
+                    migrating: v.migration.is_some(),
+                }
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use foreshade_types::{RackId, Reason, Resource, Rule, Tick};
+
+    use super::*;
+
+    const MIN: u64 = 60_000;
+
+    fn size(cores: u64) -> VmSize {
+        VmSize { cpu: Millicores(cores * 1000), memory: Mebibytes(4096) }
+    }
+
+    /// Two hosts of 8 cores, `n` VMs of 8 cores on host 0.
+    fn rack(n: u32) -> Rack {
+        let config = RackConfig { host_cpu: Millicores(8000), ..RackConfig::default() };
+        let vms: Vec<_> = (0..n).map(|i| (VmId(i), size(8), HostId(0))).collect();
+        Rack::new(config, vec![HostId(0), HostId(1)], &vms)
+    }
+
+    fn cpu(mc: u64) -> Demand {
+        Demand { cpu: Millicores(mc), memory: Mebibytes(1000), sampled: true, ..Demand::default() }
+    }
+
+    fn act(r: &mut Rack, now_ms: u64, vm: u32, action: Action) -> (OutcomeKind, u64) {
+        let reason = Reason {
+            rule: Rule::HostPeak,
+            resource: Resource::Cpu,
+            quantile_permille: 950,
+            horizon_s: 0,
+            predicted: 0,
+            threshold: 0,
+            rejected: vec![],
+        };
+        r.enact(
+            now_ms,
+            &Decision {
+                epoch: 1,
+                seq: 1,
+                rack: RackId(0),
+                caused_by: Tick(0),
+                vm: VmId(vm),
+                observed_host: r.vms[vm as usize].host,
+                expires_at_ms: u64::MAX,
+                action,
+                reason,
+            },
+        )
+    }
+
+    #[test]
+    fn grants_are_capped_by_the_allocation() {
+        let mut r = rack(1);
+        act(
+            &mut r,
+            0,
+            0,
+            Action::GiveBack { to: Allocation { cpu: Millicores(2000), memory: Mebibytes(4096) } },
+        );
+        r.advance(0, MIN, true, |_| cpu(3000));
+        // The resize of 5 s is in force from the second 10 s sub-step: (3000 + 5 x 2000) / 6, rounded down.
+        let o = r.observe(HostId(0))[0];
+        assert_eq!((o.cpu_used, o.cpu_throttled), (Millicores(2166), Millicores(834)));
+        assert_eq!(r.totals().contention_ms, 50_000);
+        assert_eq!(r.totals().vm_ms, 60_000);
+        assert_eq!(r.totals().over_reserved_mc_ms, 10_000 * 5000); // 8000 - 3000 for one sub-step, then none
+    }
+
+    #[test]
+    fn an_overrun_host_cuts_in_proportion() {
+        let mut r = rack(2);
+        r.advance(0, MIN, true, |v| cpu(if v.0 == 0 { 8000 } else { 4000 }));
+        let o = r.observe(HostId(0));
+        assert_eq!((o[0].cpu_used, o[1].cpu_used), (Millicores(5333), Millicores(2666)));
+        assert_eq!(r.totals().contention_ms, 2 * MIN);
+    }
+
+    #[test]
+    fn used_and_throttled_add_up_to_the_demand() {
+        let mut r = rack(3);
+        r.advance(0, MIN, true, |v| cpu(3333 + u64::from(v.0)));
+        for o in r.observe(HostId(0)) {
+            assert_eq!((o.cpu_used + o.cpu_throttled).0, 3333 + u64::from(o.vm.0));
+            assert!(o.cpu_throttled.0 > 0);
+        }
+    }
+
+    #[test]
+    fn a_shadow_takes_its_share_once_it_is_ready() {
+        let mut r = rack(2);
+        let idle = Allocation { cpu: Millicores(1000), memory: Mebibytes(128) };
+        let grown = Allocation { cpu: Millicores(4000), memory: Mebibytes(128) };
+        let shift = Action::ShiftTraffic { share_percent: 50, size: grown };
+        assert_eq!(act(&mut r, 0, 0, shift).0, OutcomeKind::Precondition);
+        assert_eq!(
+            act(&mut r, 0, 0, Action::CreateShadow { host: HostId(1), size: idle }),
+            (OutcomeKind::Applied, MIN)
+        );
+        assert_eq!(act(&mut r, 0, 0, shift).0, OutcomeKind::Precondition, "still provisioning");
+        r.advance(0, MIN, true, |_| cpu(6000));
+        assert_eq!(r.observe(HostId(0))[0].shadow, ShadowStatus::Ready);
+        assert_eq!(act(&mut r, MIN, 0, shift).0, OutcomeKind::Applied);
+        r.advance(MIN, MIN, true, |_| cpu(5000));
+        r.advance(2 * MIN, MIN, true, |_| cpu(5000));
+        let o = r.observe(HostId(0));
+        assert_eq!(o[0].shadow, ShadowStatus::Active);
+        assert_eq!((o[0].cpu_used, o[1].cpu_used), (Millicores(5000), Millicores(5000)));
+        assert_eq!(act(&mut r, 3 * MIN, 0, Action::ReleaseShadow).0, OutcomeKind::Applied);
+        assert_eq!(r.totals().shadow_ms, 3 * MIN);
+    }
+
+    #[test]
+    fn a_migration_takes_memory_over_bandwidth_and_loads_both_hosts() {
+        let mut r = rack(1);
+        r.advance(0, MIN, true, |_| cpu(8000));
+        // 1000 MiB at 500 - 8 x 20 MiB/s = 2941 ms, plus 300 ms standstill.
+        let (kind, at) = act(&mut r, MIN, 0, Action::Migrate { to: HostId(1) });
+        assert_eq!((kind, at), (OutcomeKind::Applied, MIN + 3241));
+        r.advance(MIN, MIN, true, |_| cpu(8000));
+        let o = r.observe(HostId(1))[0];
+        // First sub-step on the source beside 500 mc of migration work, second short of the standstill, four whole ones.
+        assert_eq!(o.cpu_used.0, (8000 * 8000 / 8500 + 8000 * 9700 / 10_000 + 4 * 8000) / 6);
+        assert_eq!(r.totals().contention_ms, 20_000);
+        assert_eq!(r.totals().migrations, 1);
+    }
+
+    #[test]
+    fn a_decision_about_another_host_changes_nothing() {
+        let mut r = rack(1);
+        let before = format!("{r:?}");
+        assert_eq!(act(&mut r, 0, 0, Action::Migrate { to: HostId(0) }).0, OutcomeKind::Precondition);
+        assert_eq!(act(&mut r, 0, 0, Action::Migrate { to: HostId(9) }).0, OutcomeKind::Precondition);
+        assert_eq!(before, format!("{r:?}"));
+    }
+}

@@ -1,0 +1,125 @@
+//! How good the forecasts were: the figures of the report's `forecast` section.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use foreshade_types::{Horizon, LEVELS, Quantiles, Resource, SeriesForecast};
+use serde::{Deserialize, Serialize};
+
+/// Figures of one resource, in points.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct ResourceScore {
+    /// Forecasts scored: origins whose every outcome was observed.
+    pub n: u64,
+    /// Pinball loss, mean of q50, q90, q95, q99 and of the step horizons.
+    pub pinball: f64,
+    /// Share of outcomes inside [q05, q95], mean over the step horizons; nominal 0.90.
+    pub coverage90: f64,
+    /// Share of peaks above q95; nominal 0.05.
+    pub peak_violations95: f64,
+    /// Mean of q95 minus the peak that came.
+    pub peak_over_reservation: f64,
+}
+
+/// Sums of one resource.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sums {
+    origins: u64,
+    pinball: f64,
+    covered: u64,
+    violations: u64,
+    over: f64,
+}
+
+/// Scores the forecasts of a fleet as their outcomes come in. An origin counts when all samples up to the farthest
+/// horizon were observed, as in the bench. Sums are taken tick by tick in the order of the series.
+#[derive(Debug)]
+pub struct Scorer {
+    resources: Vec<Resource>,
+    /// Index into a forecast, and steps, of the step horizons; then of the peak.
+    steps: Vec<(usize, usize)>,
+    peak: Option<(usize, usize)>,
+    reach: usize,
+    /// Quantiles [series][horizon] by origin, oldest first; `None` = not to be scored.
+    pending: VecDeque<Option<Vec<Vec<Quantiles>>>>,
+    /// The newest `reach` ticks.
+    recent: VecDeque<Vec<f32>>,
+    sums: BTreeMap<Resource, Sums>,
+}
+
+impl Scorer {
+    /// A scorer for a fleet: the resource of each series, and the fleet's horizons. Of the step horizons those in
+    /// `score_steps` count (300, 1,800 and 3,600 s: 1, 6 and 12), of the peaks the first.
+    pub fn new(resources: Vec<Resource>, horizons: &[Horizon], score_steps: &[u32]) -> Self {
+        let mut steps = Vec::new();
+        let mut peak = None;
+        for (i, h) in horizons.iter().enumerate() {
+            match h {
+                Horizon::Step(n) if score_steps.contains(n) => steps.push((i, *n as usize)),
+                Horizon::Peak(n) if peak.is_none() => peak = Some((i, *n as usize)),
+                _ => {}
+            }
+        }
+        let reach = steps.iter().chain(&peak).map(|(_, n)| *n).max().unwrap_or(0);
+        let sums = resources.iter().map(|&r| (r, Sums::default())).collect();
+        Self { resources, steps, peak, reach, pending: VecDeque::new(), recent: VecDeque::new(), sums }
+    }
+
+    /// Takes one tick: the samples, and the forecasts made after them if they are to be scored. Slices shorter than
+    /// the fleet leave the rest unscored.
+    pub fn tick(&mut self, points: &[f32], forecasts: Option<&[SeriesForecast]>) {
+        self.recent.push_back(points.to_vec());
+        if self.recent.len() > self.reach {
+            self.recent.pop_front();
+        }
+        if self.pending.len() == self.reach {
+            if let Some(Some(origin)) = self.pending.pop_front() {
+                self.score(&origin);
+            }
+        }
+        let keep = |f: &[SeriesForecast]| f.iter().map(|f| f.quantiles.clone()).collect();
+        self.pending.push_back(forecasts.map(keep));
+    }
+
+    fn score(&mut self, origin: &[Vec<Quantiles>]) {
+        for (s, (q, resource)) in origin.iter().zip(&self.resources).enumerate() {
+            let value =
+                |step: usize| self.recent.get(step - 1).and_then(|t| t.get(s)).copied().unwrap_or(f32::NAN);
+            if (1..=self.reach).any(|k| value(k).is_nan()) {
+                continue;
+            }
+            let Some(sum) = self.sums.get_mut(resource) else { continue };
+            sum.origins += 1;
+            for &(i, step) in &self.steps {
+                let y = f64::from(value(step));
+                sum.pinball +=
+                    (1..5).map(|l| pinball(y, f64::from(q[i].0[l]), f64::from(LEVELS[l]))).sum::<f64>();
+                sum.covered += u64::from(y >= f64::from(q[i].q05()) && y <= f64::from(q[i].q95()));
+            }
+            if let Some((i, n)) = self.peak {
+                let y = (1..=n).map(value).fold(f32::NEG_INFINITY, f32::max);
+                sum.violations += u64::from(y > q[i].q95());
+                sum.over += f64::from(q[i].q95()) - f64::from(y);
+            }
+        }
+    }
+
+    /// The figures so far, by the resource's name; resources without a scored forecast have n = 0.
+    pub fn report(&self) -> BTreeMap<String, ResourceScore> {
+        let steps = self.steps.len().max(1) as f64;
+        let figures = |s: &Sums| {
+            let n = s.origins.max(1) as f64;
+            ResourceScore {
+                n: s.origins,
+                pinball: s.pinball / (4.0 * steps * n),
+                coverage90: s.covered as f64 / (steps * n),
+                peak_violations95: s.violations as f64 / n,
+                peak_over_reservation: s.over / n,
+            }
+        };
+        self.sums.iter().map(|(r, s)| (r.name().to_owned(), figures(s))).collect()
+    }
+}
+
+fn pinball(y: f64, q: f64, level: f64) -> f64 {
+    (level * (y - q)).max((level - 1.0) * (y - q))
+}

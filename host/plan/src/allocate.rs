@@ -1,0 +1,151 @@
+//! Each VM's allocation follows the forecast: grown before the demand comes, given back when it has gone.
+
+use std::collections::BTreeMap;
+
+use foreshade_types::{
+    Action, Allocation, Alternative, HoldReason, Mebibytes, Millicores, Readiness, Reason, Rejected,
+    Resource, Rule,
+};
+
+use crate::fairshare::host_level;
+use crate::report::{Draft, Planned};
+use crate::{PlanInput, Policy, VmForecast, VmView};
+
+/// What a resource should be, and the number that says so.
+#[derive(Debug, Clone, Copy)]
+struct Want {
+    to: u64,
+    quantile_permille: u16,
+    horizon_s: u32,
+    predicted: u64,
+    fair: bool,
+}
+
+/// Which way an allocation goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Grow,
+    Shrink,
+    Keep(HoldReason),
+}
+
+/// Plans resizes for every VM of the rack.
+pub(crate) fn allocate(input: &PlanInput<'_>, policy: &Policy, draft: &mut Draft) {
+    let levels: BTreeMap<_, _> =
+        input.hosts.iter().filter_map(|h| host_level(input, h.id).map(|l| (h.id, l))).collect();
+    for v in input.vms {
+        match resize(v, levels.get(&v.host).copied(), input.cadence_s, policy) {
+            Ok((action, reason)) => draft.act(Planned { vm: v.id, host: v.host, action, reason }),
+            Err(HoldReason::WithinBounds) => {}
+            Err(why) => draft.hold(v.id, why),
+        }
+    }
+}
+
+/// The larger of the two bounds the policy asks for.
+fn want(f: &VmForecast, step_s: u32, policy: &Policy) -> Want {
+    let step = f.step.at(policy.step_quantile_permille);
+    let peak = f.peak.at(policy.peak_quantile_permille);
+    let (predicted, quantile_permille, horizon_s) = if step > peak {
+        (step, policy.step_quantile_permille, step_s)
+    } else {
+        (peak, policy.peak_quantile_permille, 0)
+    };
+    let to = predicted * (100 + policy.margin_percent) / 100;
+    Want { to, quantile_permille, horizon_s, predicted, fair: false }
+}
+
+fn want_cpu(v: &VmView, level: Option<u64>, step_s: u32, policy: &Policy) -> Want {
+    let mut w = want(&v.cpu, step_s, policy);
+    w.to = (w.to * (100 - v.away_percent()) / 100).max(policy.floor_millicores).min(v.size.cpu.0);
+    if let Some(l) = level.filter(|l| *l < w.to) {
+        w.to = l.max(policy.floor_millicores);
+        w.fair = true;
+    }
+    w
+}
+
+fn want_memory(v: &VmView, f: &VmForecast, step_s: u32, policy: &Policy) -> Want {
+    let mut w = want(f, step_s, policy);
+    let working_set = v.memory_demand.0 * (100 + policy.working_set_margin_percent) / 100;
+    w.to = w.to.max(working_set).max(policy.floor_mib).min(v.size.memory.0);
+    w
+}
+
+fn change(w: &Want, has: u64, size: u64, policy: &Policy) -> Change {
+    // A host that runs over shares what it has at once; otherwise small changes are not worth a decision.
+    let (grow, shrink) =
+        if w.fair { (0, 0) } else { (policy.grow_band_percent, policy.give_back_band_percent) };
+    if w.to * 100 > has * (100 + grow) {
+        Change::Grow
+    } else if w.to * 100 < has * (100 - shrink.min(100)) {
+        Change::Shrink
+    } else if w.to > has {
+        Change::Keep(HoldReason::DeadBand)
+    } else if has == size && w.predicted >= size {
+        Change::Keep(HoldReason::AtSize)
+    } else {
+        Change::Keep(HoldReason::WithinBounds)
+    }
+}
+
+fn reason(w: &Want, resource: Resource, grows: bool, has: u64) -> Reason {
+    let rule = match (w.fair, grows) {
+        (true, _) => Rule::FairShare,
+        (false, true) => Rule::DemandAboveAllocation,
+        (false, false) => Rule::AllocationAboveDemand,
+    };
+    let why = if grows { HoldReason::WouldRunShort } else { HoldReason::WouldIdle };
+    Reason {
+        rule,
+        resource,
+        quantile_permille: w.quantile_permille,
+        horizon_s: w.horizon_s,
+        predicted: w.predicted,
+        threshold: has,
+        rejected: vec![Rejected { alternative: Alternative::Hold, why }],
+    }
+}
+
+fn resize(
+    v: &VmView,
+    level: Option<u64>,
+    step_s: u32,
+    policy: &Policy,
+) -> Result<(Action, Reason), HoldReason> {
+    if v.readiness == Readiness::Cold {
+        return Err(HoldReason::Cold);
+    }
+    if v.stale_ticks > policy.max_stale_ticks {
+        return Err(HoldReason::Stale);
+    }
+    let cpu = want_cpu(v, level, step_s, policy);
+    let memory = v.memory.as_ref().map(|f| want_memory(v, f, step_s, policy));
+    let c = change(&cpu, v.allocation.cpu.0, v.size.cpu.0, policy);
+    let m = memory.as_ref().map_or(Change::Keep(HoldReason::WithinBounds), |w| {
+        change(w, v.allocation.memory.0, v.size.memory.0, policy)
+    });
+    let moves = |c| c == Change::Grow || c == Change::Shrink;
+    let mut to = v.allocation;
+    if moves(c) {
+        to.cpu = Millicores(cpu.to);
+    }
+    if let Some(w) = memory.filter(|_| moves(m)) {
+        to.memory = Mebibytes(w.to);
+    }
+    let because = |grows, mem: bool| match memory {
+        Some(w) if mem => reason(&w, Resource::Memory, grows, v.allocation.memory.0),
+        _ => reason(&cpu, Resource::Cpu, grows, v.allocation.cpu.0),
+    };
+    match (c, m) {
+        (Change::Grow, _) => Ok((pre(to), because(true, false))),
+        (_, Change::Grow) => Ok((pre(to), because(true, true))),
+        (Change::Shrink, _) => Ok((Action::GiveBack { to }, because(false, false))),
+        (_, Change::Shrink) => Ok((Action::GiveBack { to }, because(false, true))),
+        (Change::Keep(why), Change::Keep(_)) => Err(why),
+    }
+}
+
+fn pre(to: Allocation) -> Action {
+    Action::PreAllocate { to }
+}

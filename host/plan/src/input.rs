@@ -1,0 +1,194 @@
+//! What the planner sees: one rack at one tick, in integers on the planning grid.
+
+use foreshade_types::{
+    Allocation, HostId, Mebibytes, Millicores, Quantiles, RackId, Readiness, Tick, VmId, VmSize,
+};
+
+/// Upper quantiles of a forecast in millicores or MiB, rounded up to [`Bound::GRID`]: devices that differ by less than
+/// the grid give the same plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Bound {
+    /// Median.
+    pub q50: u64,
+    /// 90 %.
+    pub q90: u64,
+    /// 95 %.
+    pub q95: u64,
+    /// 99 %.
+    pub q99: u64,
+}
+
+impl Bound {
+    /// 10 millicores or 10 MiB.
+    pub const GRID: u64 = 10;
+
+    /// Rounds quantiles that are in the unit already.
+    pub fn from_units(q: &Quantiles) -> Self {
+        Self { q50: grid(q.q50()), q90: grid(q.q90()), q95: grid(q.q95()), q99: grid(q.q99()) }
+    }
+
+    /// Quantiles in points of `whole`.
+    pub fn from_points(q: &Quantiles, whole: u64) -> Self {
+        let scale = whole as f32 / 100.0;
+        Self::from_units(&Quantiles(q.0.map(|p| p * scale)))
+    }
+
+    /// The value at `permille` thousandths: 500, 900, 950 or 990; anything above 950 is the highest.
+    pub fn at(&self, permille: u16) -> u64 {
+        match permille {
+            0..=500 => self.q50,
+            501..=900 => self.q90,
+            901..=950 => self.q95,
+            _ => self.q99,
+        }
+    }
+}
+
+fn grid(x: f32) -> u64 {
+    // The small tolerance keeps a value that sits on the grid there whatever its last bit.
+    let steps = (f64::from(x.max(0.0)) / Bound::GRID as f64 - 1e-4).ceil();
+    steps.max(0.0) as u64 * Bound::GRID
+}
+
+/// The forecast of one resource of one VM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct VmForecast {
+    /// Largest value of the next 30 min.
+    pub peak: Bound,
+    /// The next sample.
+    pub step: Bound,
+    /// One hour ahead.
+    pub hour: Bound,
+}
+
+/// How far a shadow is, as the planner needs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShadowState {
+    /// Being made.
+    Provisioning,
+    /// Idle.
+    Ready,
+    /// Serving `share_percent` of the load.
+    Active { share_percent: u8 },
+}
+
+/// A VM's shadow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShadowView {
+    /// Where it is.
+    pub host: HostId,
+    /// What it holds.
+    pub size: Allocation,
+    /// How far it is.
+    pub state: ShadowState,
+    /// When it was created.
+    pub created: Tick,
+    /// When its primary's host last needed it.
+    pub last_needed: Tick,
+}
+
+/// One VM.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct VmView {
+    /// Its id.
+    pub id: VmId,
+    /// Where its primary is.
+    pub host: HostId,
+    /// What it was sold.
+    pub size: VmSize,
+    /// What it has.
+    pub allocation: Allocation,
+    /// Its last CPU demand (used + throttled).
+    pub cpu_demand: Millicores,
+    /// Its last memory demand.
+    pub memory_demand: Mebibytes,
+    /// CPU forecast.
+    pub cpu: VmForecast,
+    /// Memory forecast; `None` where the trace's memory is not consumed memory, and so is left alone.
+    pub memory: Option<VmForecast>,
+    /// May the forecasts be acted on?
+    pub readiness: Readiness,
+    /// Ticks since its last sample.
+    pub stale_ticks: u64,
+    /// Its shadow.
+    pub shadow: Option<ShadowView>,
+    /// A migration is under way.
+    pub migrating: bool,
+    /// May it be moved again?
+    pub cool_down: bool,
+}
+
+impl VmView {
+    /// Share of the load that the shadow serves, percent.
+    pub fn away_percent(&self) -> u64 {
+        match self.shadow {
+            Some(ShadowView { state: ShadowState::Active { share_percent }, .. }) => u64::from(share_percent),
+            _ => 0,
+        }
+    }
+}
+
+/// One host. Loads are forecast on the host's own series (the aligned sum of what it carries), never as a sum of bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostView {
+    /// Its id.
+    pub id: HostId,
+    /// CPU it has.
+    pub cpu: Millicores,
+    /// Memory it has.
+    pub memory: Mebibytes,
+    /// CPU demand of what it carries now.
+    pub load: Millicores,
+    /// Memory demand of what it carries now.
+    pub memory_load: Mebibytes,
+    /// Peak of its CPU demand over the next 30 min.
+    pub peak: Bound,
+    /// Its CPU demand in one hour.
+    pub hour: Bound,
+}
+
+/// One rack at one tick.
+#[derive(Debug, Clone, Copy)]
+pub struct PlanInput<'a> {
+    /// The rack.
+    pub rack: RackId,
+    /// The tick whose samples are the newest known.
+    pub tick: Tick,
+    /// Its VMs, ascending.
+    pub vms: &'a [VmView],
+    /// Its hosts, ascending.
+    pub hosts: &'a [HostView],
+    /// Seconds between samples.
+    pub cadence_s: u32,
+    /// Migrations that may still be started this tick.
+    pub migrations_left: u32,
+}
+
+impl PlanInput<'_> {
+    /// The host's row.
+    pub fn host(&self, id: HostId) -> Option<&HostView> {
+        self.hosts.binary_search_by_key(&id, |h| h.id).ok().map(|i| &self.hosts[i])
+    }
+}
+
+/// "What if `share_percent` of this VM's load ran on `to`?" 100 = the whole VM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MoveQuery {
+    /// The VM.
+    pub vm: VmId,
+    /// The host that would carry it.
+    pub to: HostId,
+    /// How much of it.
+    pub share_percent: u8,
+    /// `true`: the load comes back from the shadow's host to the primary's.
+    pub back: bool,
+}
+
+/// The answer to a [`MoveQuery`]: CPU peaks over the next 30 min after the move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MoveScore {
+    /// Of the host that gives the load up.
+    pub source: Bound,
+    /// Of the host that takes it.
+    pub target: Bound,
+}

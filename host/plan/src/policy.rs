@@ -1,0 +1,133 @@
+//! What an operator may set. Every default is the safe side of what was measured.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// How far the appliance may go by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Decides nothing.
+    Off,
+    /// Says what it would do.
+    #[default]
+    Advise,
+    /// Does it.
+    Auto,
+}
+
+/// The planner's settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Policy {
+    /// off, advise or auto.
+    pub mode: Mode,
+    /// Quantile of the next sample that the allocation must cover, thousandths (500, 900, 950, 990).
+    pub step_quantile_permille: u16,
+    /// Quantile of the 30-min peak that the allocation must cover, thousandths.
+    pub peak_quantile_permille: u16,
+    /// Added on top of both, percent.
+    pub margin_percent: u64,
+    /// Growth smaller than this share of the allocation is not worth a decision, percent.
+    pub grow_band_percent: u64,
+    /// A surplus smaller than this share of the allocation is kept, percent.
+    pub give_back_band_percent: u64,
+    /// The least a VM is given.
+    pub floor_millicores: u64,
+    /// The least memory a VM is given, MiB.
+    pub floor_mib: u64,
+    /// Memory is never taken below the measured working set plus this, percent.
+    pub working_set_margin_percent: u64,
+    /// A host is relieved when its forecast peak exceeds this share of its CPU, percent.
+    pub host_limit_percent: u64,
+    /// Quantile of the host's 30-min peak that is compared with the limit, thousandths.
+    pub host_quantile_permille: u16,
+    /// A target must stay under this share of its CPU after a move, percent.
+    pub target_limit_percent: u64,
+    /// A shadow is made when this quantile of the host's peak exceeds the limit, thousandths.
+    pub shadow_creation_threshold_permille: u16,
+    /// Share of the load that a shift moves, percent.
+    pub shift_percent: u8,
+    /// Traffic comes back when the host's peak with it stays under this share of its CPU, percent.
+    pub shift_back_percent: u64,
+    /// A shadow that was not needed for this many ticks is released.
+    pub shadow_idle_ticks: u64,
+    /// A shadow older than this is released when it is idle, ticks.
+    pub max_shadow_age_ticks: u64,
+    /// Shadows a rack may hold.
+    pub shadows_per_rack: u32,
+    /// Idle footprint of a shadow: 1/n of the VM's CPU, at least one core.
+    pub shadow_cpu_divisor: u64,
+    /// Idle footprint of a shadow: 1/n of the VM's memory.
+    pub shadow_memory_divisor: u64,
+    /// Migrations a rack may start per tick.
+    pub migrations_per_tick: u32,
+    /// A VM rests this many ticks after a move; twice as many after each further one.
+    pub cool_down_ticks: u64,
+    /// Telemetry older than this many ticks is not acted on.
+    pub max_stale_ticks: u64,
+    /// Moves scored per rack and tick.
+    pub max_candidates: u32,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Advise,
+            step_quantile_permille: 990,
+            peak_quantile_permille: 950,
+            margin_percent: 2,
+            grow_band_percent: 2,
+            give_back_band_percent: 8,
+            floor_millicores: 100,
+            floor_mib: 64,
+            working_set_margin_percent: 5,
+            host_limit_percent: 97,
+            host_quantile_permille: 950,
+            target_limit_percent: 92,
+            shadow_creation_threshold_permille: 990,
+            shift_percent: 50,
+            shift_back_percent: 88,
+            shadow_idle_ticks: 6,
+            max_shadow_age_ticks: 72,
+            shadows_per_rack: 4,
+            shadow_cpu_divisor: 16,
+            shadow_memory_divisor: 32,
+            migrations_per_tick: 2,
+            cool_down_ticks: 6,
+            max_stale_ticks: 3,
+            max_candidates: 200,
+        }
+    }
+}
+
+/// A policy that cannot be followed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("policy: {key} = {value} is out of range; set it to {range}")]
+pub struct PolicyError {
+    key: &'static str,
+    value: u64,
+    range: &'static str,
+}
+
+impl Policy {
+    /// Checks ranges; call it once after reading a file.
+    pub fn check(&self) -> Result<(), PolicyError> {
+        let is =
+            |ok: bool, key, value, range| if ok { Ok(()) } else { Err(PolicyError { key, value, range }) };
+        let quantile =
+            |key, v: u16| is([500, 900, 950, 990].contains(&v), key, v.into(), "500, 900, 950 or 990");
+        quantile("step_quantile_permille", self.step_quantile_permille)?;
+        quantile("peak_quantile_permille", self.peak_quantile_permille)?;
+        quantile("host_quantile_permille", self.host_quantile_permille)?;
+        quantile("shadow_creation_threshold_permille", self.shadow_creation_threshold_permille)?;
+        let percent = |key, v: u64| is((1..=100).contains(&v), key, v, "1 to 100");
+        percent("host_limit_percent", self.host_limit_percent)?;
+        percent("target_limit_percent", self.target_limit_percent)?;
+        percent("shift_back_percent", self.shift_back_percent)?;
+        is((1..=90).contains(&self.shift_percent), "shift_percent", self.shift_percent.into(), "1 to 90")?;
+        is(self.margin_percent <= 1000, "margin_percent", self.margin_percent, "0 to 1000")?;
+        is(self.shadow_cpu_divisor > 0, "shadow_cpu_divisor", 0, "1 or more")?;
+        is(self.shadow_memory_divisor > 0, "shadow_memory_divisor", 0, "1 or more")
+    }
+}

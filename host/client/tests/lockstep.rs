@@ -1,5 +1,7 @@
 //! A replay over real QUIC with real certificates: nothing lost, nothing twice, whatever happens to the connections.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use foreshade_types::Tick;
 
 mod support;
@@ -26,6 +28,9 @@ async fn play(ticks: u64, mode: Option<Mode>, agents: DropWhen, controller: Drop
     for player in players {
         connections += player.await.expect("agent");
     }
+    if let Some(proxy) = &proxy {
+        check_disturbed(proxy);
+    }
     let seen = appliance.await.expect("appliance");
     check_complete(&seen, HOSTS, ticks);
     let ticks_told: Vec<u64> = told.iter().map(|(tick, _)| tick.0).collect();
@@ -33,6 +38,17 @@ async fn play(ticks: u64, mode: Option<Mode>, agents: DropWhen, controller: Drop
     let seqs: Vec<u64> = told.into_iter().flat_map(|(_, seqs)| seqs).collect();
     assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>());
     (connections, controller)
+}
+
+/// A fault that did not happen proves nothing.
+fn check_disturbed(proxy: &Proxy) {
+    let count = |counter: &AtomicU64| counter.load(Ordering::SeqCst);
+    let counters = proxy.counters();
+    match proxy.mode() {
+        Mode::Loss { .. } => assert!(count(&counters.dropped) > 5),
+        Mode::FlipBits { .. } => assert!(count(&counters.flipped) > 5),
+        _ => assert!(count(&counters.passed) > 50),
+    }
 }
 
 fn never(_: Tick, _: &'static str) -> bool {
@@ -59,4 +75,19 @@ async fn a_controller_that_loses_its_connection_loses_and_repeats_nothing() {
         |tick, when| (tick.0 % 4 == 1 && when == "after") || (tick.0 % 4 == 3 && when == "before");
     let (_, controller) = play(20, None, never, drops).await;
     assert_eq!(controller, 11);
+}
+
+#[tokio::test]
+async fn random_delays_and_overtaking_change_nothing() {
+    play(15, Some(Mode::Delay { max_ms: 8 }), never, never).await;
+}
+
+#[tokio::test]
+async fn lost_packets_change_nothing() {
+    play(15, Some(Mode::Loss { percent: 5 }), never, never).await;
+}
+
+#[tokio::test]
+async fn flipped_bits_are_never_delivered() {
+    play(15, Some(Mode::FlipBits { percent: 10 }), never, never).await;
 }

@@ -81,6 +81,11 @@ impl Proxy {
         *self.shared.mode.lock().expect("mode") = mode;
     }
 
+    /// What happens now.
+    pub fn mode(&self) -> Mode {
+        *self.shared.mode.lock().expect("mode")
+    }
+
     /// What was done so far.
     pub fn counters(&self) -> &Counters {
         &self.shared.counters

@@ -222,7 +222,7 @@ async fn only_an_appliance_may_serve() {
     let any = "127.0.0.1:0".parse().expect("address");
     let bound =
         foreshade_link::server::Server::bind(any, &agent(&ca, 1, 1), &ca.trust(), 1, support::limits());
-    let error = bound.err().expect("refused");
+    let error = bound.expect_err("refused");
     assert_eq!(error.to_string(), "spiffe://rack.test/rack/1/agent/host-1 is no appliance and cannot serve");
 }
 

@@ -177,7 +177,7 @@ impl Server {
         let endpoint = tls::endpoint(addr, Some(config), &limits)?;
         let bind = |e: std::io::Error| LinkError::Bind { addr, why: e.to_string() };
         let local = endpoint.local_addr().map_err(bind)?;
-        let (events, receiver) = mpsc::channel(limits.event_queue);
+        let (events, receiver) = mpsc::channel(limits.event_queue.max(session::MAX_EVENTS_PER_FRAME));
         let shared = Arc::new(Shared::new(identity.domain.clone(), epoch, limits, events));
         tokio::spawn(accept::run(endpoint.clone(), Arc::clone(&shared)));
         Ok((Self { endpoint, local, shared }, receiver))

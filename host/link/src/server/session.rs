@@ -20,6 +20,9 @@ use crate::stream::{CLOSE_BYE, FrameStream, ReadFailure};
 /// How long a peer may take to leave after the last message.
 const LEAVE_WAIT: Duration = Duration::from_millis(1_000);
 
+/// Events one received frame may cause: a batch and its end mark. They are queued together or not at all.
+pub(super) const MAX_EVENTS_PER_FRAME: usize = 2;
+
 /// What a peer is here for.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Part {

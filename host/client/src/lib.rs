@@ -1,9 +1,11 @@
 //! Public client library on the client half of link: sessions that survive a lost connection.
 //!
-//! A session is driven by its calls: nothing happens between them. Calls are not cancel safe unless they say so.
+//! A session is driven by its calls: nothing but keep-alives happens between them, so go on calling until `Bye`. Every
+//! call is cancel safe: dropped half-way, it costs at most a reconnect.
 
 mod agent;
 mod controller;
+mod dial;
 
 pub use agent::{AgentConfig, AgentSession, Released};
 pub use controller::{ControllerConfig, ControllerSession, Decided};

@@ -50,6 +50,9 @@ pub enum LinkError {
         /// The reason.
         text: String,
     },
+    /// The appliance is ending its run.
+    #[error("appliance has ended: {0}")]
+    Ended(String),
     /// Nothing was heard for the idle timeout.
     #[error("connection lost: nothing heard from {addr} for {after_ms} ms")]
     Idle {
@@ -78,6 +81,7 @@ impl LinkError {
     /// Would another attempt with the same certificate and the same hello fail the same way?
     pub fn is_permanent(&self) -> bool {
         match self {
+            Self::Ended(_) | Self::Malformed(_) | Self::Unexpected { .. } => true,
             Self::Config(_) | Self::Untrusted { .. } | Self::CertificateRejected { .. } => true,
             Self::Refused { code, .. } => *code != RefusalCode::Limit,
             _ => false,

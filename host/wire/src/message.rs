@@ -205,10 +205,12 @@ impl Message {
         out.put_u32_le(0);
         let encoded = self.encode_body(out);
         let len = out.len() - start - LENGTH_BYTES;
-        let checked = encoded.and_then(|()| match len <= MAX_FRAME_BYTES {
-            true => Ok(()),
-            false => Err(WireError::FrameTooLong { len: len as u64, max: MAX_FRAME_BYTES }),
-        });
+        let checked = match encoded {
+            Ok(()) if len > MAX_FRAME_BYTES => {
+                Err(WireError::FrameTooLong { len: len as u64, max: MAX_FRAME_BYTES })
+            }
+            encoded => encoded,
+        };
         if checked.is_err() {
             out.truncate(start);
         } else {

@@ -20,6 +20,9 @@ const MAX_METADATA_BYTES: usize = 64 << 10;
 /// Buffers a column: validity and values.
 const BUFFERS_PER_COLUMN: usize = 2;
 
+/// Writers may count padding, up to a cache line, as part of a buffer.
+const MAX_PADDING_BYTES: usize = 64;
+
 /// Where metadata and body lie in the message.
 pub(crate) struct Layout {
     pub(crate) metadata: Range<usize>,
@@ -78,7 +81,7 @@ fn split(ipc: &[u8]) -> Result<Layout, WireError> {
             max: MAX_METADATA_BYTES,
         });
     }
-    if metadata_bytes % 8 != 0 {
+    if !metadata_bytes.is_multiple_of(8) {
         return Err(fail("metadata length is not a multiple of 8"));
     }
     if metadata_bytes > rest.len() {
@@ -124,7 +127,7 @@ fn check_buffers(batch: &RecordBatch<'_>, rows: usize, body_bytes: usize) -> Res
             let (at, len) = (buffer.offset(), buffer.length());
             return Err(fail(format!("buffer {i} at {at} of {len} bytes, body has {body_bytes}")));
         };
-        if at % 8 != 0 {
+        if !at.is_multiple_of(8) {
             return Err(fail(format!("buffer {i} at {at} is not aligned to 8 bytes")));
         }
         let is_validity = i % BUFFERS_PER_COLUMN == 0;
@@ -133,6 +136,10 @@ fn check_buffers(batch: &RecordBatch<'_>, rows: usize, body_bytes: usize) -> Res
         let left_out = is_validity && len == 0;
         if len < need && !left_out {
             return Err(fail(format!("buffer {i} has {len} bytes, {need} needed for {rows} rows")));
+        }
+        // Wider values than the schema's would otherwise pass as numbers without meaning.
+        if len > need.next_multiple_of(MAX_PADDING_BYTES) {
+            return Err(fail(format!("buffer {i} has {len} bytes, {need} expected for {rows} rows")));
         }
     }
     Ok(())

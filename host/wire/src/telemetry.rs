@@ -13,7 +13,7 @@ use arrow_ipc::MetadataVersion;
 use arrow_ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use bytes::{BufMut, Bytes, BytesMut};
-use foreshade_types::VmId;
+use foreshade_types::{Tick, VmId};
 
 use crate::{WireError, precheck};
 
@@ -324,6 +324,14 @@ impl TelemetryView {
         check_order(&vm)?;
         let rejected = judge(&vm, &flags, &values);
         Ok(Self { vm, flags, values, rejected })
+    }
+
+    /// [`Self::decode`] as hop 2 of a sample's way: in the span `wire::decode` with the tick.
+    ///
+    /// # Errors
+    /// As [`Self::decode`].
+    pub fn decode_tick(tick: Tick, ipc: Bytes) -> Result<Self, WireError> {
+        tracing::info_span!("wire::decode", tick = tick.0).in_scope(|| Self::decode(ipc))
     }
 
     /// Rows, rejected ones included.

@@ -1,13 +1,25 @@
 //! The accepting side: the appliance's ear.
 
+mod accept;
+mod session;
+mod slot;
+
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use foreshade_types::{ControllerId, HostId, Outcome, RackId, Tick};
 use foreshade_wire::{Message, RefusalCode};
+use quinn::{Endpoint, VarInt};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
-use crate::{Credentials, Limits, LinkError, Trust};
+use self::accept::Shared;
+use self::slot::Slot;
+use crate::stream::CLOSE_BYE;
+use crate::{Credentials, Limits, LinkError, Role, Trust, tls};
 
 /// One connection of one peer; a reconnect gives a new one. Ascending in the order of arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,6 +36,8 @@ pub enum LinkEvent {
         peer: PeerHandle,
         /// Its host.
         host: HostId,
+        /// The rack its certificate says it is in.
+        rack: RackId,
         /// Its first tick that is not acknowledged.
         next_tick: Tick,
     },
@@ -91,17 +105,18 @@ pub enum LinkEvent {
     },
 }
 
-/// To answer one peer. Cheap to clone; keeps nothing alive.
+/// To answer one peer: whatever connection its identity has now. Cheap to clone; keeps no connection alive.
 #[derive(Debug, Clone)]
 pub struct PeerHandle {
     id: PeerId,
+    slot: Arc<Slot>,
 }
 
 /// The peer is gone, or too slow to take more.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// Its connection ended; `Down` comes or came.
-    #[error("peer is gone")]
+    /// It has no connection. `Release` and `Decisions` are kept and go out when it is back.
+    #[error("peer is not connected")]
     Gone,
     /// Its queue is full.
     #[error("peer takes no more: its queue is full")]
@@ -112,27 +127,34 @@ pub enum SendError {
 }
 
 impl PeerHandle {
-    /// The connection.
+    /// The connection this handle came with.
     pub fn id(&self) -> PeerId {
         self.id
     }
 
     /// Queues a message; it goes out in one write. Never blocks.
     ///
+    /// The last `Release` or `Decisions` is also kept until it is answered, and sent again after a reconnect.
+    ///
     /// # Errors
     /// See [`SendError`].
-    pub fn send(&self, _message: &Message) -> Result<(), SendError> {
-        Err(SendError::Gone)
+    pub fn send(&self, message: &Message) -> Result<(), SendError> {
+        self.slot.send(message)
     }
 
-    /// Turns the peer away: what is queued goes out, then `Refused`, then the connection is closed.
-    pub fn refuse(&self, _code: RefusalCode, _text: impl Into<String>) {}
+    /// Turns away the connection this handle came with: what is queued goes out, then `Refused`, then it is closed. Does
+    /// nothing if that connection is gone.
+    pub fn refuse(&self, code: RefusalCode, text: impl Into<String>) {
+        self.slot.refuse(self.id, code, text.into());
+    }
 }
 
-/// The listening endpoint.
+/// The listening endpoint. Dropping it closes all connections.
 #[derive(Debug)]
 pub struct Server {
+    endpoint: Endpoint,
     local: SocketAddr,
+    shared: Arc<Shared>,
 }
 
 impl Server {
@@ -142,12 +164,23 @@ impl Server {
     /// The address is taken, or the credentials are no appliance's.
     pub fn bind(
         addr: SocketAddr,
-        _credentials: &Credentials,
-        _trust: &Trust,
-        _epoch: u64,
-        _limits: Limits,
+        credentials: &Credentials,
+        trust: &Trust,
+        epoch: u64,
+        limits: Limits,
     ) -> Result<(Self, mpsc::Receiver<LinkEvent>), LinkError> {
-        Err(LinkError::Bind { addr, why: String::new() })
+        let identity = credentials.identity();
+        if identity.role != Role::Appliance {
+            return Err(LinkError::Config(format!("{identity} is no appliance and cannot serve")));
+        }
+        let config = tls::server_config(credentials, trust, &limits)?;
+        let endpoint = tls::endpoint(addr, Some(config), &limits)?;
+        let bind = |e: std::io::Error| LinkError::Bind { addr, why: e.to_string() };
+        let local = endpoint.local_addr().map_err(bind)?;
+        let (events, receiver) = mpsc::channel(limits.event_queue.max(session::MAX_EVENTS_PER_FRAME));
+        let shared = Arc::new(Shared::new(identity.domain.clone(), epoch, limits, events));
+        tokio::spawn(accept::run(endpoint.clone(), Arc::clone(&shared)));
+        Ok((Self { endpoint, local, shared }, receiver))
     }
 
     /// Where it listens.
@@ -155,6 +188,23 @@ impl Server {
         self.local
     }
 
-    /// Says `Bye` to every peer, waits up to `wait_ms` until they have it, and closes.
-    pub async fn close(self, _text: &str, _wait_ms: u64) {}
+    /// From now on lets in only agents of these hosts, each with a certificate of the host's rack.
+    pub fn restrict_hosts(&self, racks: BTreeMap<HostId, RackId>) {
+        self.shared.restrict_hosts(racks);
+    }
+
+    /// Says `Bye` to every peer, waits up to `wait_ms` until they have left, and closes.
+    pub async fn close(self, text: &str, wait_ms: u64) {
+        self.shared.bye(text);
+        let wait = Duration::from_millis(wait_ms);
+        let _ = timeout(wait, self.shared.all_left()).await;
+        self.endpoint.close(VarInt::from_u32(CLOSE_BYE), text.as_bytes());
+        let _ = timeout(wait, self.endpoint.wait_idle()).await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.endpoint.close(VarInt::from_u32(0), b"appliance stopped");
+    }
 }

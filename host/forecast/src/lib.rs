@@ -1,1 +1,4 @@
 //! Members, ensemble, conformal calibration, scoring.
+
+pub mod features;
+pub mod lstm;

@@ -3,7 +3,7 @@
 use super::abi::{GATES, LEVELS, Weights};
 
 /// Largest absolute error a device's sigmoid and tanh may have.
-pub const ACTIVATION_ABS_ERR: f64 = 3.0e-7;
+pub const ACTIVATION_ABS_ERR: f64 = 5.0e-7;
 /// Largest absolute error a device's softplus may have, beside one rounding of its result.
 pub const SOFTPLUS_ABS_ERR: f64 = 3.0e-7;
 

@@ -3,8 +3,8 @@
     python prepare.py --out DATA && python to_product.py --data DATA --out P       (of the forecast bench)
     python tools/train_lstm.py --train P/train --calib P/calib --traces traces --out models/default
 
-Reads P/train only to learn and P/calib only to report; VMs of the demo traces are left out of both. One thread and one
-seed: the same input and versions give the same weights.
+Learns from P/train, without the VMs and jobs of the demo traces; P/calib is only reported on. One thread and one seed:
+the same input and versions give the same weights.
 
 A stream is stepped as in service, one vector per tick, the state carried on: 48 steps of back-propagation at a time
 over 288-step segments, the state cut, not reset, between them. A quarter of the segments (and every one-day series)

@@ -194,7 +194,7 @@ impl FeatureWindow {
         stats.all([z(max(&w[n.saturating_sub(PEAK)..])), hour_max, z(hour_mean), hour_var.sqrt() as f32 / s]);
         stats.all(self.moves.quantiles([0.5, 0.9, 0.99]).map(|v| v / s));
         stats.all([1, PEAK, HOUR].map(|lag| autocorrelation(w, lag, mean, s)));
-        stats.all([0, 1, 2].map(|i| z(weighted(w, &self.ewma[i]))));
+        stats.all([0, 1, 2].map(|i| weighted(w, &self.ewma[i], mean) / s));
         stats.all(self.rises.quantiles(peaks).map(|v| v / s));
         stats.all(self.drifts.quantiles([0.05, 0.95]).map(|v| v / s));
         stats.put(n as f32 / WINDOW as f32);
@@ -290,18 +290,18 @@ fn autocorrelation(w: &[f32], lag: usize, mean: f32, s: f32) -> f32 {
     part.iter().sum::<f32>() / (s * s * n as f32)
 }
 
-/// Average of the window with the last of the weights on the newest sample.
-fn weighted(w: &[f32], weights: &[f32]) -> f32 {
+/// Average distance from `mean`, with the last of the weights on the newest sample.
+fn weighted(w: &[f32], weights: &[f32], mean: f32) -> f32 {
     let weights = &weights[weights.len() - w.len()..];
     let (mut top, mut bottom) = ([0.0f32; 8], [0.0f32; 8]);
     let (w8, k8) = (w.chunks_exact(8), weights.chunks_exact(8));
     for (i, (x, k)) in w8.remainder().iter().zip(k8.remainder()).enumerate() {
-        top[i] += x * k;
+        top[i] += (x - mean) * k;
         bottom[i] += k;
     }
     for (x, k) in w8.zip(k8) {
         for i in 0..8 {
-            top[i] += x[i] * k[i];
+            top[i] += (x[i] - mean) * k[i];
             bottom[i] += k[i];
         }
     }

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use arrow_array::DictionaryArray;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, UInt16Type};
-use arrow_array::{Array, DictionaryArray};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 

@@ -1,19 +1,34 @@
-//! Forecasts a file: `forecast_file INPUT ORIGINS OUT [THREADS]`.
+//! Forecasts a file: `forecast_file INPUT ORIGINS OUT [THREADS [nomodel]]`.
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 
+use foreshade_accel::open;
+use foreshade_forecast::lstm::LstmModel;
 use foreshade_forecast::run::{HORIZONS_S, Request, RunError, Summary, run};
 
 fn forecast(args: &[String]) -> Result<Summary, RunError> {
     let [input, origins, out, rest @ ..] = args else {
-        return Err(RunError::Origins("usage: forecast_file INPUT ORIGINS OUT [THREADS]".into()));
+        return Err(RunError::Origins("usage: forecast_file INPUT ORIGINS OUT [THREADS [nomodel]]".into()));
     };
     let threads = rest.first().and_then(|t| t.parse().ok()).unwrap_or(1);
+    let model = match rest.get(1) {
+        Some(_) => None,
+        None => Some(Arc::new(LstmModel::shipped().map_err(|e| RunError::Origins(e.to_string()))?)),
+    };
     let origins = origins.parse()?;
-    let (input, out) = (Path::new(input), Path::new(out));
-    run(&Request { input, origins: &origins, horizons_s: &HORIZONS_S, out, threads }, |_, _| {})
+    let request = Request {
+        input: Path::new(input),
+        origins: &origins,
+        horizons_s: &HORIZONS_S,
+        out: Path::new(out),
+        threads,
+        model,
+        backend: &|| open("cpu"),
+    };
+    run(&request, |_, _| {})
 }
 
 fn main() -> ExitCode {

@@ -4,14 +4,18 @@
 mod origins;
 mod output;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use foreshade_accel::{AccelError, Backend};
 use foreshade_telemetry::trace::{Trace, TraceError};
 use foreshade_types::Horizon;
 use thiserror::Error;
 
 pub use self::origins::Origins;
 use self::output::Rows;
+use crate::lstm::LstmModel;
 use crate::{Fleet, FleetConfig, ForecastError, SeriesProfile};
 
 /// Seconds over which the peak is taken: horizon 0 of a file.
@@ -35,6 +39,9 @@ pub enum RunError {
     /// The forecaster refused.
     #[error(transparent)]
     Forecast(#[from] ForecastError),
+    /// The device cannot be opened, or failed on the way.
+    #[error(transparent)]
+    Accel(#[from] AccelError),
     /// The output cannot be written.
     #[error("cannot write {}: {why}; check the folder, its permissions and the space left", path.display())]
     Output {
@@ -46,7 +53,6 @@ pub enum RunError {
 }
 
 /// What to forecast and where to write it.
-#[derive(Debug, Clone)]
 pub struct Request<'a> {
     /// The trace, see [`foreshade_telemetry::trace`].
     pub input: &'a Path,
@@ -58,6 +64,16 @@ pub struct Request<'a> {
     pub out: &'a Path,
     /// Threads to use, at least 1.
     pub threads: usize,
+    /// The LSTM; `None` = the other members alone.
+    pub model: Option<Arc<LstmModel>>,
+    /// Opens the device; called once per column.
+    pub backend: &'a dyn Fn() -> Result<Box<dyn Backend>, AccelError>,
+}
+
+impl fmt::Debug for Request<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Request {{ input: {:?}, origins: {:?}, out: {:?} }}", self.input, self.origins, self.out)
+    }
 }
 
 /// What was done.
@@ -87,8 +103,7 @@ pub fn run(request: &Request<'_>, mut progress: impl FnMut(u64, u64)) -> Result<
     let mut samples = 0;
     for c in 0..trace.columns.len() {
         let done = c as u64 * ticks as u64;
-        let mut found =
-            column(&trace, c, &asked, &ends, &horizons, request.threads, |t| progress(done + t, total))?;
+        let mut found = column(request, &trace, c, &asked, &ends, &horizons, |t| progress(done + t, total))?;
         samples += ends.iter().sum::<usize>() as u64;
         // By series, then by origin: the order does not depend on how long the other series are.
         found.sort_by_key(|f| (f.vm, f.sample));
@@ -107,12 +122,12 @@ struct Found {
 
 /// Streams one column of all VMs.
 fn column(
+    request: &Request<'_>,
     trace: &Trace,
     column: usize,
     asked: &[Vec<usize>],
     ends: &[usize],
     horizons: &[Horizon],
-    threads: usize,
     mut progress: impl FnMut(u64),
 ) -> Result<Vec<Found>, RunError> {
     let scales: Vec<_> = (0..trace.vms.len()).map(|v| trace.scale(v, column)).collect();
@@ -121,9 +136,9 @@ fn column(
         series: scales.iter().map(|s| SeriesProfile { resource, transform: s.transform }).collect(),
         horizons: horizons.to_vec(),
         cadence_s: trace.cadence_s,
-        threads,
+        threads: request.threads,
     };
-    let mut fleet = Fleet::new(config)?;
+    let mut fleet = Fleet::new(config, request.model.clone(), (request.backend)()?)?;
     let mut next = vec![0; asked.len()];
     let mut found = Vec::new();
     let mut points = vec![f32::NAN; trace.vms.len()];
@@ -131,8 +146,11 @@ fn column(
         for (v, p) in points.iter_mut().enumerate() {
             *p = if t < ends[v] { scales[v].to_points(trace.vms[v].values[column][t]) } else { f32::NAN };
         }
-        let forecasts = fleet.step(&points)?;
-        for (v, forecast) in forecasts.iter().enumerate() {
+        fleet.step(&points)?;
+        if let Some(e) = fleet.model_error() {
+            return Err(e.clone().into());
+        }
+        for (v, forecast) in fleet.latest().iter().enumerate() {
             if asked[v].get(next[v]) == Some(&t) {
                 next[v] += 1;
                 found.push(Found { vm: v, sample: t, forecast: forecast.clone() });

@@ -1,11 +1,15 @@
 //! Many series, one tick at a time.
 
+use std::sync::Arc;
 use std::thread;
 
+use foreshade_accel::{AccelError, Backend};
 use foreshade_types::{Horizon, Quantiles, Readiness, Resource, SeriesForecast, Transform};
 use thiserror::Error;
 
 use crate::STEPS_MAX;
+use crate::learned::Learned;
+use crate::lstm::LstmModel;
 use crate::members::Scratch;
 use crate::series::{Series, Tuning};
 
@@ -62,6 +66,9 @@ pub enum ForecastError {
     /// A sample that cannot be.
     #[error("sample of series {0} is infinite; give NaN where it is missing")]
     Infinite(usize),
+    /// The model cannot be set up on this device.
+    #[error(transparent)]
+    Accel(#[from] AccelError),
 }
 
 /// All series of a rack and what was learnt of each. See the crate's documentation.
@@ -72,14 +79,21 @@ pub struct Fleet {
     series: Vec<Series>,
     out: Vec<SeriesForecast>,
     scratch: Vec<Scratch>,
+    learned: Option<Learned>,
+    model_error: Option<AccelError>,
 }
 
 impl Fleet {
-    /// A fleet without history.
+    /// A fleet without history. The model speaks where the cadence and the horizon are its own; without one the other
+    /// members forecast.
     ///
     /// # Errors
-    /// A horizon beyond [`STEPS_MAX`] or of no steps, no cadence, no thread.
-    pub fn new(config: FleetConfig) -> Result<Self, ForecastError> {
+    /// A horizon beyond [`STEPS_MAX`] or of no steps, no cadence, no thread, a device that cannot take the model.
+    pub fn new(
+        config: FleetConfig,
+        model: Option<Arc<LstmModel>>,
+        backend: Box<dyn Backend>,
+    ) -> Result<Self, ForecastError> {
         if let Some(&h) = config.horizons.iter().find(|h| !(1..=STEPS_MAX).contains(&h.delay_steps())) {
             return Err(ForecastError::Horizon(h));
         }
@@ -95,18 +109,39 @@ impl Fleet {
             mean: vec![0.0; n],
             quantiles: vec![Quantiles::default(); n],
         };
+        let learned = match &model {
+            Some(m) => Learned::new(m, backend, &config.series, &config.horizons, config.cadence_s)?,
+            None => None,
+        };
         Ok(Self {
-            series: config.series.iter().map(|_| Series::new(&config.horizons)).collect(),
+            series: config.series.iter().map(|_| Series::new(&config.horizons, learned.is_some())).collect(),
             out: vec![blank; config.series.len()],
             scratch: (0..config.threads).map(|_| Scratch::default()).collect(),
             tuning: Tuning::default(),
             config,
+            learned,
+            model_error: None,
         })
     }
 
     /// What the fleet was made for.
     pub fn config(&self) -> &FleetConfig {
         &self.config
+    }
+
+    /// Does the LSTM speak in this fleet?
+    pub fn has_model(&self) -> bool {
+        self.learned.is_some()
+    }
+
+    /// Why the LSTM fell silent, if its device failed. The other members go on.
+    pub fn model_error(&self) -> Option<&AccelError> {
+        self.model_error.as_ref()
+    }
+
+    /// The forecasts of the newest tick; cold ones before the first.
+    pub fn latest(&self) -> &[SeriesForecast] {
+        &self.out
     }
 
     /// Takes one sample per series, in points, NaN = missing; returns one forecast per series from all samples so far.
@@ -127,6 +162,11 @@ impl Fleet {
                 series.observe(x, horizons, scratch);
             };
             spread_out(&mut self.series, points, &mut self.out, &mut self.scratch, work);
+        }
+        if let Some(Err(error)) = self.learned.as_mut().map(|l| l.step(&mut self.series)) {
+            tracing::error!(%error, "the model's device failed; forecasting without the LSTM");
+            self.learned = None;
+            self.model_error = Some(error);
         }
         {
             let _span = tracing::info_span!("forecast::calibrate", series = points.len()).entered();

@@ -5,9 +5,10 @@
 //! depends on its own samples up to now and on nothing else, whatever it is batched with and however many threads run.
 //!
 //! ```text
-//! sample -> window (144)  -> members: last value + rise, recent, AR, level   } span forecast::step
-//!        -> outcomes of earlier forecasts -> losses, misses                  }
-//!        -> weights per horizon -> weighted quantiles -> conformal shift     } span forecast::calibrate
+//! sample -> window of 144 -> members: last value + rise, recent, AR, level   | span forecast::step
+//!        -> LSTM, all series in one batch                                    | span accel::run
+//!        -> outcomes of earlier forecasts -> losses and misses               | span forecast::calibrate
+//!        -> weights per horizon -> weighted quantiles -> conformal shift     |
 //! ```
 //!
 //! A *series* is one resource of one VM (or of a host). A *point* is a percent of its capacity, or one unit of
@@ -16,8 +17,11 @@
 pub mod aggregate;
 mod conformal;
 mod ensemble;
+pub mod features;
 mod fleet;
+mod learned;
 pub mod levinson;
+pub mod lstm;
 mod members;
 mod quantile;
 pub mod run;

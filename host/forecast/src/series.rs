@@ -4,6 +4,8 @@ use foreshade_types::{Horizon, Quantiles, Readiness, SeriesForecast};
 
 use crate::conformal::{self, Shifts};
 use crate::ensemble::{self, Ensemble};
+use crate::features::{FeatureWindow, Features};
+use crate::learned;
 use crate::members::{self, COUNT, Scratch, Voice};
 use crate::window::Window;
 use crate::{SAMPLES_MIN, WINDOW};
@@ -38,10 +40,13 @@ pub(crate) struct Series {
     window: Window,
     tracks: Vec<Track>,
     voices: Vec<[Option<Voice>; COUNT]>,
+    /// What the LSTM sees; `None` where there is none.
+    learned: Option<(FeatureWindow, Option<Features>)>,
 }
 
 impl Series {
-    pub(crate) fn new(horizons: &[Horizon]) -> Self {
+    /// `learned`: keep what the LSTM needs.
+    pub(crate) fn new(horizons: &[Horizon], learned: bool) -> Self {
         let track = |h: &Horizon| Track {
             pending: vec![None; h.delay_steps() as usize].into_boxed_slice(),
             ensemble: Ensemble::default(),
@@ -51,6 +56,19 @@ impl Series {
             window: Window::new(),
             tracks: horizons.iter().map(track).collect(),
             voices: vec![[None; COUNT]; horizons.len()],
+            learned: learned.then(|| (FeatureWindow::new(), None)),
+        }
+    }
+
+    /// What the LSTM is to see of the newest sample; `None` before the first.
+    pub(crate) fn features(&self) -> Option<&Features> {
+        self.learned.as_ref().and_then(|(_, f)| f.as_ref())
+    }
+
+    /// Takes what a member outside the series says. A series that is too young does not listen.
+    pub(crate) fn hear(&mut self, horizon: usize, member: usize, voice: Voice) {
+        if self.window.observed() >= learned::SAMPLES_MIN {
+            self.voices[horizon][member] = Some(voice);
         }
     }
 
@@ -66,6 +84,10 @@ impl Series {
     /// Takes the next sample (NaN = missing) and lets the members speak.
     pub(crate) fn observe(&mut self, x: f32, horizons: &[Horizon], scratch: &mut Scratch) {
         self.window.push(x);
+        if let Some((window, features)) = &mut self.learned {
+            window.push(x);
+            *features = window.features();
+        }
         if self.window.observed() < SAMPLES_MIN {
             self.voices.fill([None; COUNT]);
             return;

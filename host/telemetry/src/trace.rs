@@ -218,3 +218,12 @@ impl Trace {
         vm.start_ms + sample as i64 * i64::from(self.cadence_s) * 1000
     }
 }
+
+/// Reads a file of (name, instant) rows: a string, dictionary or integer column and a timestamp column, in
+/// milliseconds since 1970-01-01 UTC.
+///
+/// # Errors
+/// A damaged file, a missing column or one of another type, a null.
+pub fn instants(bytes: Bytes, name: &str, time: &str) -> Result<Vec<(String, i64)>, TraceError> {
+    read::instants(bytes, name, time)
+}

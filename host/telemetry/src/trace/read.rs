@@ -328,3 +328,27 @@ fn lay_out(rows: &Rows, group: &[u32], step: i64) -> Result<TraceVm, TraceError>
     }
     Ok(TraceVm { name, start_ms, size: None, values })
 }
+
+/// See [`super::instants`].
+pub(super) fn instants(bytes: Bytes, name: &str, time: &str) -> Result<Vec<(String, i64)>, TraceError> {
+    let (schema, batches) = batches(bytes)?;
+    let find = |c: &str| {
+        schema
+            .index_of(c)
+            .map_err(|_| TraceError::Column(format!("no column {c}; it needs {name} and {time}")))
+    };
+    let (name_at, time_at) = (find(name)?, find(time)?);
+    let mut out = Vec::new();
+    for batch in &batches {
+        let names = names(batch.column(name_at), name)?;
+        let times = times_ms(batch.column(time_at), time)?;
+        for (n, t) in names.into_iter().zip(times) {
+            let row = out.len() + 1;
+            let (Some(n), Some(t)) = (n, t) else {
+                return Err(TraceError::Row(format!("row {row}: {name} or {time} is null; fill it in")));
+            };
+            out.push((n, t));
+        }
+    }
+    Ok(out)
+}

@@ -1,0 +1,351 @@
+//! The global LSTM: weights from safetensors, and one tick for many series through a back end.
+//!
+//! File: two weight sets, `cpu` and `other`, each a `torch.nn.LSTM` state dict under `<set>.lstm.` and a head under
+//! `<set>.head.`; metadata `format` = [`FORMAT`], `features` = [`features::VERSION`].
+
+use foreshade_accel::{AccelError, Backend, Job, LstmStepJob, StateId, StateSnapshot, lstm_step};
+use foreshade_types::{Horizon, Quantiles, Resource};
+use lstm_step::{Cell, Dims, GATES, Head, LEVELS, MAX_HIDDEN, TARGETS, Weights, WeightsError};
+use safetensors::{Dtype, SafeTensors};
+
+use crate::features::{self, Features, INPUT, STATS};
+
+/// Value of the metadata key `format`.
+pub const FORMAT: &str = "foreshade-lstm/1";
+
+/// What the model forecasts, in the order of its outputs.
+pub const MODEL_HORIZONS: [Horizon; TARGETS] =
+    [Horizon::Peak(6), Horizon::Step(1), Horizon::Step(6), Horizon::Step(12)];
+
+/// Quantiles for [`MODEL_HORIZONS`], in points.
+pub type TargetQuantiles = [Quantiles; TARGETS];
+
+/// Largest file that is read; two sets at the largest sizes need 7 MiB.
+const MAX_FILE_BYTES: usize = 16 << 20;
+
+/// The model this version ships: `models/default`.
+pub const DEFAULT_MODEL: &[u8] = include_bytes!("../../../models/default/model.safetensors");
+
+/// Which of the two weight sets a series uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Profile {
+    /// CPU.
+    Cpu,
+    /// Memory, disk and network.
+    Other,
+}
+
+impl Profile {
+    /// Both, in the order of the file.
+    pub const ALL: [Self; 2] = [Self::Cpu, Self::Other];
+
+    /// The profile of a resource.
+    pub fn of(resource: Resource) -> Self {
+        match resource {
+            Resource::Cpu => Self::Cpu,
+            _ => Self::Other,
+        }
+    }
+
+    /// Its prefix in the file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// Why a model file is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ModelError {
+    /// Too large.
+    #[error("model file has {got} bytes, at most {MAX_FILE_BYTES} are read")]
+    TooLarge {
+        /// Its size.
+        got: usize,
+    },
+    /// Not safetensors.
+    #[error("model file is not valid safetensors ({0}); train one with tools/train_lstm.py")]
+    Container(String),
+    /// A metadata key is absent or has another value.
+    #[error("model file says {key} = {got}, this version reads {want}; train the model again")]
+    Metadata {
+        /// The key.
+        key: &'static str,
+        /// Its value, or "nothing".
+        got: String,
+        /// What it must be.
+        want: &'static str,
+    },
+    /// A tensor is absent.
+    #[error("model file has no tensor {0}")]
+    Missing(String),
+    /// A tensor has another type or number of dimensions.
+    #[error("tensor {name} is {got}, needs {want}")]
+    Tensor {
+        /// The tensor.
+        name: String,
+        /// What it is.
+        got: String,
+        /// What it must be.
+        want: String,
+    },
+    /// More than one layer or direction, or a projection.
+    #[error("tensor {0} belongs to an LSTM with more layers or directions than the one this version runs")]
+    Layers(String),
+    /// Sizes or values out of bounds.
+    #[error("weights of {set}: {source}")]
+    Weights {
+        /// The weight set.
+        set: String,
+        /// What is wrong.
+        #[source]
+        source: WeightsError,
+    },
+}
+
+/// Both weight sets.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LstmModel {
+    sets: [Weights; 2],
+}
+
+impl LstmModel {
+    /// Reads a model. Any bytes may come in; a model that comes out has finite weights of the right shapes.
+    ///
+    /// # Errors
+    /// The first thing wrong with the file.
+    pub fn from_safetensors(bytes: &[u8]) -> Result<Self, ModelError> {
+        check_metadata(bytes)?;
+        let file = container(bytes)?;
+        let set = |profile: Profile| {
+            let name = profile.name();
+            let cell = read_cell(&file, &format!("{name}.lstm."))?;
+            let head = read_head(&file, &format!("{name}.head."), cell.dims.hidden)?;
+            if cell.dims.input != INPUT || head.stats != STATS {
+                return Err(ModelError::Tensor {
+                    name: format!("{name}.*"),
+                    got: format!("made for {} inputs and {} statistics", cell.dims.input, head.stats),
+                    want: format!("{INPUT} and {STATS}"),
+                });
+            }
+            weights(name, cell, Some(head))
+        };
+        Ok(Self { sets: [set(Profile::Cpu)?, set(Profile::Other)?] })
+    }
+
+    /// The shipped model.
+    ///
+    /// # Errors
+    /// Never for the file that this version was built with; a test reads it.
+    pub fn shipped() -> Result<Self, ModelError> {
+        Self::from_safetensors(DEFAULT_MODEL)
+    }
+
+    /// The weights of a profile.
+    pub fn weights(&self, profile: Profile) -> &Weights {
+        match profile {
+            Profile::Cpu => &self.sets[0],
+            Profile::Other => &self.sets[1],
+        }
+    }
+}
+
+/// Reads a plain `torch.nn.LSTM` state dict (one layer, one direction, with biases) whose keys begin with `prefix`.
+///
+/// # Errors
+/// The first thing wrong with the file.
+pub fn torch_lstm(bytes: &[u8], prefix: &str) -> Result<Weights, ModelError> {
+    let file = container(bytes)?;
+    let cell = read_cell(&file, prefix)?;
+    weights(prefix, cell, None)
+}
+
+/// The LSTM over the series of one profile: a lane of resident state per series.
+#[derive(Debug)]
+pub struct LstmFleet {
+    state: StateId,
+    x: Vec<f32>,
+    stats: Vec<f32>,
+    out: Vec<f32>,
+}
+
+impl LstmFleet {
+    /// Loads the weights of a profile into a back end and makes zero state for `lanes` series.
+    ///
+    /// # Errors
+    /// The back end has no room or does not run the kernel.
+    pub fn new(
+        model: &LstmModel,
+        profile: Profile,
+        backend: &mut dyn Backend,
+        lanes: usize,
+    ) -> Result<Self, AccelError> {
+        let weights = backend.load_lstm(model.weights(profile))?;
+        let state = backend.new_state(weights, lanes)?;
+        Ok(Self { state, x: Vec::new(), stats: Vec::new(), out: Vec::new() })
+    }
+
+    /// Adds zero lanes, or drops the last ones.
+    ///
+    /// # Errors
+    /// The back end has no room or was lost.
+    pub fn resize(&mut self, backend: &mut dyn Backend, lanes: usize) -> Result<(), AccelError> {
+        backend.resize_state(self.state, lanes)
+    }
+
+    /// Puts a lane back before its first tick, for a new series.
+    ///
+    /// # Errors
+    /// No such lane.
+    pub fn reset(&mut self, backend: &mut dyn Backend, lane: u32) -> Result<(), AccelError> {
+        backend.reset_lanes(self.state, &[lane])
+    }
+
+    /// One tick: `features[i]` is the series in `lanes[i]` (each lane at most once, any order). `out[i]` gets its
+    /// quantiles in points, ascending and not below 0. A series' result does not depend on the others.
+    ///
+    /// # Errors
+    /// Lanes out of range or twice, `lanes` and `features` of different lengths, a lost device. No state has changed.
+    pub fn step(
+        &mut self,
+        backend: &mut dyn Backend,
+        lanes: &[u32],
+        features: &[Features],
+        out: &mut Vec<TargetQuantiles>,
+    ) -> Result<(), AccelError> {
+        self.x.clear();
+        self.stats.clear();
+        for f in features {
+            self.x.extend_from_slice(&f.input);
+            self.stats.extend_from_slice(&f.stats);
+        }
+        self.out.clear();
+        self.out.resize(lanes.len() * TARGETS * LEVELS, 0.0);
+        backend.run(Job::LstmStep(LstmStepJob {
+            state: self.state,
+            lanes,
+            x: &self.x,
+            stats: &self.stats,
+            out: &mut self.out,
+        }))?;
+        out.clear();
+        out.extend(self.out.chunks_exact(TARGETS * LEVELS).zip(features).map(|(q, f)| to_points(q, f)));
+        Ok(())
+    }
+
+    /// A copy of the state, for another back end or a restart.
+    ///
+    /// # Errors
+    /// A lost device.
+    pub fn snapshot(&self, backend: &dyn Backend) -> Result<StateSnapshot, AccelError> {
+        backend.snapshot(self.state)
+    }
+
+    /// Goes on from a copy, which also sets the number of lanes.
+    ///
+    /// # Errors
+    /// A copy of another shape, a lost device.
+    pub fn restore(&mut self, backend: &mut dyn Backend, snapshot: &StateSnapshot) -> Result<(), AccelError> {
+        backend.restore(self.state, snapshot)
+    }
+}
+
+/// Kernel output [target][level] -> points: last value + scale * q, usage is never below 0.
+fn to_points(q: &[f32], f: &Features) -> TargetQuantiles {
+    std::array::from_fn(|target| {
+        Quantiles(std::array::from_fn(|level| (f.last + f.scale * q[target * LEVELS + level]).max(0.0)))
+    })
+}
+
+fn container(bytes: &[u8]) -> Result<SafeTensors<'_>, ModelError> {
+    if bytes.len() > MAX_FILE_BYTES {
+        return Err(ModelError::TooLarge { got: bytes.len() });
+    }
+    SafeTensors::deserialize(bytes).map_err(|e| ModelError::Container(e.to_string()))
+}
+
+fn check_metadata(bytes: &[u8]) -> Result<(), ModelError> {
+    if bytes.len() > MAX_FILE_BYTES {
+        return Err(ModelError::TooLarge { got: bytes.len() });
+    }
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| ModelError::Container(e.to_string()))?;
+    let values = header.metadata().as_ref();
+    for (key, want) in [("format", FORMAT), ("features", features::VERSION)] {
+        let got = values.and_then(|m| m.get(key)).map(String::as_str);
+        if got != Some(want) {
+            let got = got.unwrap_or("nothing").escape_default().take(64).collect();
+            return Err(ModelError::Metadata { key, got, want });
+        }
+    }
+    Ok(())
+}
+
+fn weights(set: &str, cell: Cell, head: Option<Head>) -> Result<Weights, ModelError> {
+    Weights::new(cell, head).map_err(|source| ModelError::Weights { set: set.to_owned(), source })
+}
+
+fn read_cell(file: &SafeTensors<'_>, prefix: &str) -> Result<Cell, ModelError> {
+    let other = |name: &&str| {
+        name.strip_prefix(prefix).is_some_and(|n| !n.ends_with("_l0") || n.starts_with("weight_hr"))
+    };
+    if let Some(name) = file.names().iter().map(|s| &**s).filter(other).min() {
+        return Err(ModelError::Layers(name.to_owned()));
+    }
+    let (rows, input, w_ih) = matrix(file, &format!("{prefix}weight_ih_l0"))?;
+    let hidden = rows / GATES;
+    let wrong = |name: &str, got: String, want: String| ModelError::Tensor {
+        name: format!("{prefix}{name}"),
+        got,
+        want,
+    };
+    if rows != hidden * GATES || hidden == 0 || hidden > MAX_HIDDEN {
+        let want = format!("4 x hidden rows, hidden 1 to {MAX_HIDDEN}");
+        return Err(wrong("weight_ih_l0", format!("{rows} rows"), want));
+    }
+    let (rows_hh, columns, w_hh) = matrix(file, &format!("{prefix}weight_hh_l0"))?;
+    if (rows_hh, columns) != (rows, hidden) {
+        return Err(wrong("weight_hh_l0", format!("[{rows_hh}, {columns}]"), format!("[{rows}, {hidden}]")));
+    }
+    let b_ih = vector(file, &format!("{prefix}bias_ih_l0"))?;
+    let b_hh = vector(file, &format!("{prefix}bias_hh_l0"))?;
+    Ok(Cell { dims: Dims { input, hidden }, w_ih, w_hh, b_ih, b_hh })
+}
+
+fn read_head(file: &SafeTensors<'_>, prefix: &str, hidden: usize) -> Result<Head, ModelError> {
+    let (width, inputs, w1) = matrix(file, &format!("{prefix}0.weight"))?;
+    let b1 = vector(file, &format!("{prefix}0.bias"))?;
+    let (outputs, columns, w2) = matrix(file, &format!("{prefix}2.weight"))?;
+    let b2 = vector(file, &format!("{prefix}2.bias"))?;
+    if (outputs, columns) != (TARGETS * LEVELS, width) || inputs <= hidden {
+        return Err(ModelError::Tensor {
+            name: format!("{prefix}2.weight"),
+            got: format!("[{outputs}, {columns}] after [{width}, {inputs}]"),
+            want: format!("[{}, width] after [width, hidden + statistics]", TARGETS * LEVELS),
+        });
+    }
+    Ok(Head { stats: inputs - hidden, width, w1, b1, w2, b2 })
+}
+
+fn matrix(file: &SafeTensors<'_>, name: &str) -> Result<(usize, usize, Vec<f32>), ModelError> {
+    let (shape, values) = tensor(file, name, 2)?;
+    Ok((shape[0], shape[1], values))
+}
+
+fn vector(file: &SafeTensors<'_>, name: &str) -> Result<Vec<f32>, ModelError> {
+    Ok(tensor(file, name, 1)?.1)
+}
+
+fn tensor(file: &SafeTensors<'_>, name: &str, dims: usize) -> Result<(Vec<usize>, Vec<f32>), ModelError> {
+    let view = file.tensor(name).map_err(|_| ModelError::Missing(name.to_owned()))?;
+    if view.dtype() != Dtype::F32 || view.shape().len() != dims {
+        return Err(ModelError::Tensor {
+            name: name.to_owned(),
+            got: format!("{:?} {:?}", view.dtype(), view.shape()),
+            want: format!("F32 with {dims} dimensions"),
+        });
+    }
+    let (words, _) = view.data().as_chunks::<4>();
+    Ok((view.shape().to_vec(), words.iter().map(|w| f32::from_le_bytes(*w)).collect()))
+}

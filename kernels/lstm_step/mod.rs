@@ -1,0 +1,11 @@
+//! One tick of a stateful LSTM with a quantile head, over many series. README.md beside this file has the maths.
+
+mod abi;
+pub mod reference;
+mod tolerance;
+
+pub use abi::{
+    Cell, Dims, GATES, Head, LEVELS, MAX_HEAD, MAX_HIDDEN, MAX_INPUT, MAX_STATS, MAX_WEIGHT, TARGETS,
+    Weights, WeightsError,
+};
+pub use tolerance::{ACTIVATION_ABS_ERR, SOFTPLUS_ABS_ERR, Tolerance, tolerance};

@@ -1,4 +1,5 @@
 //! The CPU kernel against the f64 definition, and the promise that a series' bytes depend on that series alone.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use foreshade_fallback_cpu::lstm::LstmCpu;
 use foreshade_kernels::lstm_step::reference::{self, State};

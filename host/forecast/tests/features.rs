@@ -1,4 +1,5 @@
 //! The streaming window against the plain definition, on hostile series.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use foreshade_forecast::features::{FeatureWindow, Features, STATS, WINDOW};
 use proptest::prelude::*;

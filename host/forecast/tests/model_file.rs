@@ -1,4 +1,5 @@
 //! A model file is input like any other: whatever its bytes, reading it gives a sound model or one line that says why.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::HashMap;
 

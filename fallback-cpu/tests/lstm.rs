@@ -136,7 +136,7 @@ fn bits(series: usize, order: &[u32], group: usize, threads: usize) -> Vec<u32> 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_series_does_not_feel_its_batch(

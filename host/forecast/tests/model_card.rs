@@ -1,4 +1,5 @@
 //! The shipped model was not trained on anything the demo shows.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeSet;
 use std::fs::File;

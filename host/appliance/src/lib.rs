@@ -1,1 +1,7 @@
-//! The shell around the core: link, journal, devices.
+//! The shell around the core: link events in, journal and link out. `select() -> Event`, then a synchronous `apply`.
+
+mod journal;
+mod serve;
+
+pub use journal::RedbJournal;
+pub use serve::{ApplianceError, End, Observer, Options, run};

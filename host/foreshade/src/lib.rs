@@ -1,1 +1,24 @@
-//! The one binary.
+//! The program behind `foreshade`: subcommands, and what they show. `main.rs` only maps results to exit codes.
+
+pub mod cli;
+pub mod demo;
+mod error;
+mod hops;
+mod offline;
+mod trace;
+pub mod view;
+
+pub use error::Failure;
+pub use trace::Traces;
+
+use cli::{Cli, Command};
+
+/// Runs a parsed command line. Returns when the command is done.
+pub fn run(cli: Cli) -> Result<(), Failure> {
+    match cli.command {
+        Command::Demo(args) => demo::command(args),
+        Command::Backtest(args) => offline::backtest(&args),
+        Command::Forecast(args) => offline::forecast(&args),
+        other => Err(Failure::NotBuilt(other.name())),
+    }
+}

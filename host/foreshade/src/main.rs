@@ -1,3 +1,16 @@
-//! The one binary.
+//! `foreshade`: forecasts what the VMs of a rack will need, and acts before they need it.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use foreshade::cli::Cli;
+
+fn main() -> ExitCode {
+    match foreshade::run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("foreshade: {e}");
+            ExitCode::from(e.exit_code())
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The command line. Subcommands that are not built yet take any arguments and say so.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use foreshade_types::{Mebibytes, Millicores, VmSize};
+
+/// Forecasts the demand of every VM in a rack and acts before contention.
+#[derive(Debug, Parser)]
+#[command(name = "foreshade", version, about, max_term_width = 110)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Replay real VM traces through the whole product: QUIC, forecasts, decisions, a simulated rack
+    Demo(DemoArgs),
+    /// Compare policies on recorded telemetry, in process; the same input gives the same bytes
+    Backtest(BacktestArgs),
+    /// Forecast the series of a Parquet file at given instants
+    Forecast(ForecastArgs),
+    /// List back ends and why each was or was not chosen (not built yet)
+    Devices(Any),
+    /// Train a forecast model (not built yet)
+    Train(Any),
+    /// Run the appliance (not built yet)
+    Serve(Any),
+    /// Run a telemetry agent (not built yet)
+    Agent(Any),
+    /// Run a rack controller (not built yet)
+    Controller(Any),
+    /// Issue certificates (not built yet)
+    Certs(Any),
+    /// Live view of a running appliance (not built yet)
+    Top(Any),
+    /// Why a decision was taken (not built yet)
+    Explain(Any),
+    /// What would be decided now (not built yet)
+    Plan(Any),
+    /// State of a running appliance (not built yet)
+    Status(Any),
+    /// Measure throughput (not built yet)
+    Bench(Any),
+}
+
+impl Command {
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Demo(_) => "demo",
+            Self::Backtest(_) => "backtest",
+            Self::Forecast(_) => "forecast",
+            Self::Devices(_) => "devices",
+            Self::Train(_) => "train",
+            Self::Serve(_) => "serve",
+            Self::Agent(_) => "agent",
+            Self::Controller(_) => "controller",
+            Self::Certs(_) => "certs",
+            Self::Top(_) => "top",
+            Self::Explain(_) => "explain",
+            Self::Plan(_) => "plan",
+            Self::Status(_) => "status",
+            Self::Bench(_) => "bench",
+        }
+    }
+}
+
+/// Arguments of a subcommand that is not built yet.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+pub struct Any {
+    /// Not looked at.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    pub rest: Vec<String>,
+}
+
+/// What demo and backtest replay.
+#[derive(Debug, Clone, Args)]
+pub struct FleetArgs {
+    /// Draws the initial placement
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Decision ticks after the warm-up of 144 samples; all the trace has by default
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub ticks: Option<u64>,
+    /// 32-core hosts; by default as many as give 70 % mean load in the warm-up
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=4096))]
+    pub hosts: Option<u32>,
+    /// Size of VMs whose size the trace does not give
+    #[arg(long, value_name = "CORES:GIB", default_value = "4:16", value_parser = vm_size)]
+    pub vm_size: VmSize,
+    /// Device that forecasts run on
+    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    pub backend: String,
+    /// Threads of the forecaster; results do not depend on it
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub threads: u16,
+}
+
+const DEMO_EXAMPLES: &str = "Examples:
+  foreshade demo                                    # 350 VMs of a Google trace, one day
+  foreshade demo --trace bitbrains                  # 40 VMs, seven days, six resources
+  foreshade demo --trace my.parquet --vm-size 8:32 --report out.json
+  foreshade demo --ticks 3 --follow vm7             # one VM's sample through the ten hops";
+
+/// `foreshade demo`
+#[derive(Debug, Clone, Args)]
+#[command(after_help = DEMO_EXAMPLES)]
+pub struct DemoArgs {
+    /// Trace to replay: a Parquet file, a folder with one, or the shipped `gcd` or `bitbrains`
+    #[arg(long, value_name = "DIR|FILE", default_value = "gcd")]
+    pub trace: String,
+    /// The fleet.
+    #[command(flatten)]
+    pub fleet: FleetArgs,
+    /// Trace seconds per wall second; as fast as it goes by default
+    #[arg(long, value_name = "X", value_parser = positive)]
+    pub speed: Option<f64>,
+    /// Write the report as JSON
+    #[arg(long, value_name = "OUT.json")]
+    pub report: Option<PathBuf>,
+    /// Plain lines, as when piped
+    #[arg(long)]
+    pub plain: bool,
+    /// Print the ten hops of this VM's samples at every decision tick (a name of the trace, or vmN)
+    #[arg(long, value_name = "VM")]
+    pub follow: Option<String>,
+}
+
+const BACKTEST_EXAMPLES: &str = "Examples:
+  foreshade backtest --trace traces/gcd_350/vms350.parquet --report out.json
+  foreshade backtest --trace bitbrains --baseline reactive --policy my.toml --report out.json";
+
+/// `foreshade backtest`
+#[derive(Debug, Clone, Args)]
+#[command(after_help = BACKTEST_EXAMPLES)]
+pub struct BacktestArgs {
+    /// Trace to replay (Parquet file, folder, `gcd` or `bitbrains`); of several each is run, one report per trace
+    #[arg(long, value_name = "FILE", num_args = 1.., default_value = "gcd")]
+    pub trace: Vec<String>,
+    /// Policy as TOML; the default is the demo's
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Only this baseline beside foreshade; all by default
+    #[arg(long, value_name = "none|reactive|peak", value_parser = ["none", "reactive", "peak"])]
+    pub baseline: Option<String>,
+    /// Write the report as JSON: an object for one trace, a list for several
+    #[arg(long, value_name = "OUT.json")]
+    pub report: PathBuf,
+    /// The fleet.
+    #[command(flatten)]
+    pub fleet: FleetArgs,
+}
+
+const FORECAST_EXAMPLES: &str = "Examples:
+  foreshade forecast --input vms.parquet --origins 144:288:6 --out forecasts.parquet
+  foreshade forecast --input vms.parquet --origins 2013-08-02T00:00:00Z:2013-08-03T00:00:00Z:3600 --out f.parquet
+  foreshade forecast --input vms.parquet --origins origins.parquet --horizons 0,300 --out f.parquet
+
+Only samples up to an origin influence its forecast. Horizon 0 is the largest value of the next 30 min.";
+
+/// `foreshade forecast`
+#[derive(Debug, Clone, Args)]
+#[command(after_help = FORECAST_EXAMPLES)]
+pub struct ForecastArgs {
+    /// Long-form Parquet: `series` or `vm`, `ts` or `slot`, value columns
+    #[arg(long, value_name = "FILE.parquet")]
+    pub input: PathBuf,
+    /// Model folder with model.safetensors; the shipped model by default
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// Device to run on
+    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    pub backend: String,
+    /// Instants to forecast at: samples, times, or a Parquet file of (series, origin)
+    #[arg(long, value_name = "FROM:TO:STEP|ORIGINS.parquet")]
+    pub origins: String,
+    /// Horizons in seconds; 0 = the 30-min peak
+    #[arg(long, value_name = "S,...", value_delimiter = ',', default_value = "0,300,1800,3600")]
+    pub horizons: Vec<u32>,
+    /// Where to write
+    #[arg(long, value_name = "OUT.parquet")]
+    pub out: PathBuf,
+    /// Threads; results do not depend on it
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub threads: u16,
+}
+
+fn vm_size(text: &str) -> Result<VmSize, String> {
+    let size = || {
+        let (cores, gib) = text.split_once(':')?;
+        let (cores, gib): (u64, u64) = (cores.parse().ok()?, gib.parse().ok()?);
+        let fits = (1..=1024).contains(&cores) && (1..=65_536).contains(&gib);
+        fits.then_some(VmSize { cpu: Millicores(cores * 1000), memory: Mebibytes(gib * 1024) })
+    };
+    size().ok_or_else(|| "give cores and GiB as 4:16".into())
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    let x: f64 = text.parse().map_err(|_| "give a number".to_owned())?;
+    if x.is_finite() && x > 0.0 { Ok(x) } else { Err("give a number above 0".into()) }
+}

@@ -1,0 +1,37 @@
+//! The demo: the whole product in one process. Agents, appliance and controllers are three threads that know each other
+//! only by QUIC on loopback; the simulated racks are the machines that agents measure and controllers act on.
+//!
+//! ```text
+//!  trace -> World --observe--> agents ==QUIC==> appliance (core, journal) ==QUIC==> controllers --enact--> World
+//! ```
+
+mod parts;
+mod run;
+
+pub use run::{Demo, Hooks, Peer, run};
+pub(crate) use run::decision_tick;
+
+use std::io::IsTerminal;
+
+use crate::Failure;
+use crate::cli::DemoArgs;
+use crate::offline::write_json;
+use crate::view::{Feed, table};
+
+/// `foreshade demo`
+pub(crate) fn command(args: DemoArgs) -> Result<(), Failure> {
+    let plain = args.plain || !std::io::stdout().is_terminal();
+    let hooks = Hooks { interrupt: true, ..Hooks::default() };
+    let demo = Demo::new(&args)?;
+    let mut feed = Feed::new(&demo, plain);
+    let report = run(&demo, hooks, &mut feed)?;
+    feed.finish();
+    print!("{}", table::policies(&report, Some("foreshade ran over QUIC, the others in process on the same racks")));
+    print!("{}", table::forecast(&report));
+    print!("{}", table::hops(&report));
+    if let Some(path) = &args.report {
+        write_json(path, &report)?;
+        println!("report: {}", path.display());
+    }
+    Ok(())
+}

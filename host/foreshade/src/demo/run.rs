@@ -1,0 +1,182 @@
+//! One run of the demo, from certificates to report.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use foreshade_appliance::{ApplianceError, End, Observer, Options, RedbJournal};
+use foreshade_appliance_core::{Core, CoreConfig};
+use foreshade_link::Limits;
+use foreshade_link::server::Server;
+use foreshade_plan::{Mode, Policy};
+use foreshade_sim::fleet::Fleet;
+use foreshade_sim::report::{PolicyReport, Report};
+use foreshade_sim::{WARM_UP_TICKS, backtest};
+use foreshade_types::{Tick, VmId};
+use tokio::runtime;
+use tokio::sync::watch;
+
+pub use super::parts::Peer;
+use super::parts::{Certificates, SharedWorld, agents, controllers};
+use crate::cli::DemoArgs;
+use crate::hops::HopTimer;
+use crate::offline::{baselines, forecaster, open};
+use crate::{Failure, Traces};
+
+/// What a demo will run.
+#[derive(Debug)]
+pub struct Demo {
+    /// The fleet.
+    pub fleet: Arc<Fleet>,
+    /// Its settings; mode auto, on simulated racks.
+    pub policy: Policy,
+    seed: u64,
+    backend: String,
+    threads: u16,
+    speed: Option<f64>,
+    follow: Option<VmId>,
+}
+
+/// Where a test may reach in. The default is what people run.
+#[derive(Clone, Copy)]
+pub struct Hooks {
+    /// The address a peer dials, given the appliance's: a proxy can stand between.
+    pub dial: fn(SocketAddr, Peer) -> SocketAddr,
+    /// Cut this peer's connection after this tick?
+    pub drop_at: fn(Tick, Peer) -> bool,
+    /// How long the lockstep waits for a peer.
+    pub wait_max_ms: u64,
+    /// How long a peer tries to connect.
+    pub give_up_after_ms: u64,
+    /// Stop cleanly on Ctrl-C.
+    pub interrupt: bool,
+}
+
+impl std::fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Hooks {{ wait_max_ms: {} }}", self.wait_max_ms)
+    }
+}
+
+impl Default for Hooks {
+    fn default() -> Self {
+        Self {
+            dial: |addr, _| addr,
+            drop_at: |_, _| false,
+            wait_max_ms: 10_000,
+            give_up_after_ms: 10_000,
+            interrupt: false,
+        }
+    }
+}
+
+impl Demo {
+    /// Loads the trace and settles the fleet.
+    pub fn new(args: &DemoArgs) -> Result<Self, Failure> {
+        let traces = Traces::load(&args.trace)?;
+        let fleet = traces.fleet(&args.fleet)?;
+        let follow = args.follow.as_deref().map(|name| find_vm(&fleet, name)).transpose()?;
+        Ok(Self {
+            fleet: Arc::new(fleet),
+            policy: Policy { mode: Mode::Auto, ..Policy::default() },
+            seed: args.fleet.seed,
+            backend: args.fleet.backend.clone(),
+            threads: args.fleet.threads,
+            speed: args.speed,
+            follow,
+        })
+    }
+
+    fn core_config(&self, backend: &str) -> CoreConfig {
+        let config = backtest::core_config(&self.fleet, &self.policy, backend, usize::from(self.threads));
+        CoreConfig { follow: self.follow, ..config }
+    }
+}
+
+fn find_vm(fleet: &Fleet, name: &str) -> Result<VmId, Failure> {
+    let by_name = fleet.vms.iter().position(|v| v.name == name);
+    let by_id = || name.strip_prefix("vm")?.parse().ok().filter(|i| *i < fleet.vms.len());
+    let vm = by_name.or_else(by_id).map(|i| VmId(i as u32));
+    let known = || fleet.vms.iter().take(3).map(|v| v.name.as_str()).collect::<Vec<_>>().join(", ");
+    vm.ok_or_else(|| Failure::Usage(format!("--follow: no VM is called {name}; there are {}, ...", known())))
+}
+
+/// Runs the demo over QUIC on loopback, then the baselines in process.
+pub fn run(demo: &Demo, hooks: Hooks, observer: &mut dyn Observer) -> Result<Report, Failure> {
+    let timer = HopTimer::install();
+    let device = open(&demo.backend, demo.threads)?;
+    let (name, simd) = (device.info().name.to_owned(), device.info().simd.to_string());
+    let mut report = Report::new(&demo.fleet, demo.seed, &name, &simd, env!("CARGO_PKG_VERSION"));
+    let config = demo.core_config(&name);
+    let core = Core::new(config.clone(), forecaster(&config, device)?);
+    let shared = SharedWorld::new(Arc::clone(&demo.fleet));
+    let (core, end) = serve(demo, hooks, core, &shared, observer)?;
+    let mut fleet = Fleet::clone(&demo.fleet);
+    if let End::Stopped(done) = end {
+        // What was cut short is compared over what there is.
+        fleet.last = done.unwrap_or(Tick(0));
+        report.ticks = fleet.ticks();
+    }
+    let counts = core.decision_counts().iter().map(|(k, v)| ((*k).to_owned(), *v)).collect();
+    report.policies = baselines(&fleet, &demo.policy, None);
+    report.policies.insert("foreshade".into(), PolicyReport::new(&shared.with(|w| w.totals()), counts));
+    report.forecast = core.scores();
+    report.hops = Some(timer.report());
+    Ok(report)
+}
+
+/// The networked part: returns the core and how it ended.
+fn serve(
+    demo: &Demo,
+    hooks: Hooks,
+    mut core: Core,
+    shared: &SharedWorld,
+    observer: &mut dyn Observer,
+) -> Result<(Core, End), Failure> {
+    let failed = |e: &dyn std::error::Error| Failure::failed(e);
+    let certs = Certificates::new().map_err(|e| failed(&e))?;
+    let dir = tempfile::Builder::new().prefix("foreshade-demo-").tempdir().map_err(|e| failed(&e))?;
+    let mut journal = RedbJournal::open(&dir.path().join("journal.redb")).map_err(|e| failed(&e))?;
+    let (stop, stopped) = watch::channel(false);
+    if hooks.interrupt {
+        let _ = ctrlc::set_handler(move || drop(stop.send(true)));
+    } else {
+        // Kept open: a closed channel would read as "stop".
+        std::mem::forget(stop);
+    }
+    let rt = runtime::Builder::new_current_thread().enable_all().build().map_err(|e| failed(&e))?;
+    let options = Options { wait_max_ms: hooks.wait_max_ms, speed: demo.speed };
+    let (ended, agents, controllers) = rt.block_on(async {
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let epoch = core.config().epoch;
+        let appliance = certs.appliance().map_err(|e| failed(&e))?;
+        let (server, mut events) =
+            Server::bind(addr, &appliance, &certs.trust(), epoch, Limits::default()).map_err(|e| failed(&e))?;
+        let hosts = demo.fleet.racks.iter().flat_map(|r| r.hosts.iter().map(|h| (h.id, r.id)));
+        server.restrict_hosts(hosts.collect());
+        let addr = server.local_addr();
+        let agents = agents(&certs, addr, shared, &hooks).map_err(Failure::Failed)?;
+        let controllers = controllers(&certs, addr, shared, &hooks).map_err(Failure::Failed)?;
+        let ended =
+            foreshade_appliance::run(&mut core, &mut events, &mut journal, observer, stopped, options).await;
+        server.close("the run is over", 2_000).await;
+        Ok::<_, Failure>((ended, agents, controllers))
+    })?;
+    let peers = [agents, controllers].map(|t| t.join().unwrap_or_else(|_| Err("a peer's thread panicked".into())));
+    match ended {
+        Ok(end) => Ok((core, end)),
+        Err(e) => Err(explain(&e, &peers)),
+    }
+}
+
+/// The appliance's error, and the first peer's own view of it.
+fn explain(e: &ApplianceError, peers: &[Result<(), String>]) -> Failure {
+    match (e, peers.iter().find_map(|p| p.as_ref().err())) {
+        (ApplianceError::Waited { .. }, Some(peer)) => Failure::Failed(format!("{e} ({peer})")),
+        _ => Failure::failed(e),
+    }
+}
+
+/// Ticks from the start of the trace that a decision tick is.
+pub(crate) fn decision_tick(tick: Tick) -> u64 {
+    (tick.0 + 2).saturating_sub(WARM_UP_TICKS)
+}

@@ -1,0 +1,137 @@
+//! Commands without a network: `backtest` and `forecast`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use foreshade_accel::{Backend, OpenOptions};
+use foreshade_appliance_core::{Core, CoreConfig, MemoryJournal};
+use foreshade_forecast::lstm::LstmModel;
+use foreshade_forecast::run::{Origins, Request, RunError};
+use foreshade_forecast::Fleet as Forecaster;
+use foreshade_plan::baseline::Baseline;
+use foreshade_plan::{Mode, Policy};
+use foreshade_sim::fleet::Fleet;
+use foreshade_sim::report::{PolicyReport, Report};
+use foreshade_sim::backtest;
+
+use crate::cli::{BacktestArgs, ForecastArgs};
+use crate::view::{Progress, table};
+use crate::{Failure, Traces};
+
+/// The baselines by name.
+pub(crate) const BASELINES: [(&str, Baseline); 3] =
+    [("none", Baseline::None), ("reactive", Baseline::Reactive), ("peak", Baseline::Peak)];
+
+/// Opens a device by name; a wrong name is a usage error.
+pub(crate) fn open(backend: &str, threads: u16) -> Result<Box<dyn Backend>, Failure> {
+    let options = OpenOptions { threads: usize::from(threads) };
+    foreshade_accel::open_with(backend, &options).map_err(|e| Failure::Usage(e.to_string()))
+}
+
+/// The shipped model on a device.
+pub(crate) fn forecaster(config: &CoreConfig, backend: Box<dyn Backend>) -> Result<Forecaster, Failure> {
+    let model = LstmModel::shipped().map_err(|e| Failure::failed(&e))?;
+    Forecaster::new(Core::fleet_config(config), Some(Arc::new(model)), backend).map_err(|e| Failure::failed(&e))
+}
+
+/// Runs the named baselines on a fleet.
+pub(crate) fn baselines(fleet: &Fleet, policy: &Policy, only: Option<&str>) -> BTreeMap<String, PolicyReport> {
+    let wanted = BASELINES.iter().filter(|(name, _)| only.is_none_or(|o| o == *name));
+    wanted.map(|(name, kind)| ((*name).to_owned(), backtest::baseline(fleet, *kind, policy))).collect()
+}
+
+/// Writes a report whole or not at all.
+pub(crate) fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), Failure> {
+    let cannot = |e: &dyn std::fmt::Display| Failure::Failed(format!("cannot write {}: {e}", path.display()));
+    let mut text = serde_json::to_string_pretty(value).map_err(|e| cannot(&e))?;
+    text.push('\n');
+    let mut tmp = path.as_os_str().to_owned();
+    tmp.push(".tmp");
+    fs::write(&tmp, text).and_then(|()| fs::rename(&tmp, path)).map_err(|e| cannot(&e))
+}
+
+fn policy(path: Option<&Path>) -> Result<Policy, Failure> {
+    let Some(path) = path else { return Ok(Policy { mode: Mode::Auto, ..Policy::default() }) };
+    let wrong = |e: &dyn std::fmt::Display| {
+        Failure::Usage(format!("{}: {}", path.display(), e.to_string().trim_end().replace('\n', "; ")))
+    };
+    let text = fs::read_to_string(path).map_err(|e| wrong(&e))?;
+    // A backtest asks what the policy would have done: the file's mode does not hold it back, unless it is off.
+    let mut policy: Policy = toml::from_str(&text).map_err(|e| wrong(&e))?;
+    policy.check().map_err(|e| wrong(&e))?;
+    if policy.mode == Mode::Advise {
+        policy.mode = Mode::Auto;
+    }
+    Ok(policy)
+}
+
+/// `foreshade backtest`
+pub(crate) fn backtest(args: &BacktestArgs) -> Result<(), Failure> {
+    let policy = policy(args.policy.as_deref())?;
+    let mut reports = Vec::new();
+    for which in &args.trace {
+        let traces = Traces::load(which)?;
+        let fleet = traces.fleet(&args.fleet)?;
+        let report = replay(&fleet, &policy, args)?;
+        println!("{}: {} VMs on {} hosts, {} ticks of {} s", fleet.name, report.vms, report.hosts, report.ticks, fleet.cadence_s);
+        print!("{}", table::policies(&report, None));
+        print!("{}", table::forecast(&report));
+        reports.push(report);
+    }
+    match reports.as_slice() {
+        [one] => write_json(&args.report, one),
+        many => write_json(&args.report, &many),
+    }
+}
+
+fn replay(fleet: &Fleet, policy: &Policy, args: &BacktestArgs) -> Result<Report, Failure> {
+    let device = open(&args.fleet.backend, args.fleet.threads)?;
+    let (name, simd) = (device.info().name.to_owned(), device.info().simd.to_string());
+    let config = backtest::core_config(fleet, policy, &name, usize::from(args.fleet.threads));
+    let core = Core::new(config.clone(), forecaster(&config, device)?);
+    let mut report = Report::new(fleet, args.fleet.seed, &name, &simd, env!("CARGO_PKG_VERSION"));
+    let progress = Progress::new(fleet.last.0 + 1, "backtest", false);
+    let outcome = backtest::foreshade(fleet, core, &mut MemoryJournal::default(), |_, s| progress.at(s.tick.0 + 1));
+    let outcome = outcome.map_err(|e| Failure::failed(&e))?;
+    progress.finish();
+    report.policies = baselines(fleet, policy, args.baseline.as_deref());
+    report.policies.insert("foreshade".into(), outcome.policy);
+    report.forecast = outcome.forecast;
+    Ok(report)
+}
+
+/// `foreshade forecast`
+pub(crate) fn forecast(args: &ForecastArgs) -> Result<(), Failure> {
+    let origins: Origins = args.origins.parse().map_err(|e: RunError| Failure::Usage(e.to_string()))?;
+    drop(open(&args.backend, args.threads)?);
+    let model = match &args.model {
+        None => LstmModel::shipped(),
+        Some(dir) => {
+            let file = dir.join("model.safetensors");
+            let cannot = |e| Failure::Usage(format!("cannot read {}: {e}; --model names its folder", file.display()));
+            LstmModel::from_safetensors(&fs::read(&file).map_err(cannot)?)
+        }
+    };
+    let options = OpenOptions { threads: usize::from(args.threads) };
+    let request = Request {
+        input: &args.input,
+        origins: &origins,
+        horizons_s: &args.horizons,
+        out: &args.out,
+        threads: usize::from(args.threads),
+        model: Some(Arc::new(model.map_err(|e| Failure::failed(&e))?)),
+        backend: &|| foreshade_accel::open_with(&args.backend, &options),
+    };
+    let mut progress = None;
+    let done = foreshade_forecast::run::run(&request, |done, total| {
+        progress.get_or_insert_with(|| Progress::new(total, "forecast", false)).at(done);
+    });
+    let done = done.map_err(|e| Failure::failed(&e))?;
+    if let Some(p) = progress {
+        p.finish();
+    }
+    println!("{}: {} rows from {} series, {} samples", args.out.display(), done.rows, done.series, done.samples);
+    Ok(())
+}

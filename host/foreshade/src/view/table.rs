@@ -1,0 +1,70 @@
+//! Aligned tables for the end of a run.
+
+use std::fmt::Write;
+
+use foreshade_sim::report::Report;
+
+/// The order of policies: what operators have, then ours.
+const ORDER: [&str; 4] = ["none", "reactive", "peak", "foreshade"];
+
+/// Costs by policy.
+pub fn policies(r: &Report, note: Option<&str>) -> String {
+    let mut out = format!(
+        "\n{:<10} {:>18} {:>10} {:>17} {:>10} {:>12} {:>11}\n",
+        "policy", "contention", "share", "over-reservation", "migrations", "shadows", "energy"
+    );
+    let _ = writeln!(
+        out,
+        "{:<10} {:>18} {:>10} {:>17} {:>10} {:>12} {:>11}",
+        "", "VM-minutes", "%", "core-hours", "", "VM-hours", "kWh"
+    );
+    for name in ORDER {
+        let Some(p) = r.policies.get(name) else { continue };
+        let share = 100.0 * p.contention_vm_minutes / p.vm_minutes.max(1e-9);
+        let _ = writeln!(
+            out,
+            "{name:<10} {:>18.1} {share:>10.3} {:>17.1} {:>10} {:>12.1} {:>11.2}",
+            p.contention_vm_minutes, p.over_reservation_core_hours, p.migrations, p.shadow_vm_hours, p.energy_kwh
+        );
+    }
+    if let Some(note) = note {
+        let _ = writeln!(out, "{note}; energy is reported, not saved: no host is powered off");
+    }
+    if let Some(f) = r.policies.get("foreshade") {
+        let counts: Vec<_> = f.decisions.iter().map(|(k, v)| format!("{v} {k}")).collect();
+        let _ = writeln!(out, "foreshade decided: {}", counts.join(", "));
+    }
+    out
+}
+
+/// Forecast quality by resource.
+pub fn forecast(r: &Report) -> String {
+    let mut out = format!(
+        "\n{:<12} {:>9} {:>9} {:>11} {:>16} {:>16}\n",
+        "forecast", "n", "pinball", "coverage 90", "peak above q95", "q95 above peak"
+    );
+    for (name, s) in &r.forecast {
+        let _ = writeln!(
+            out,
+            "{name:<12} {:>9} {:>9.3} {:>10.1}% {:>15.1}% {:>9.2} points",
+            s.n,
+            s.pinball,
+            100.0 * s.coverage90,
+            100.0 * s.peak_violations95,
+            s.peak_over_reservation
+        );
+    }
+    out
+}
+
+/// Latency of the ten hops, in their order.
+pub fn hops(r: &Report) -> String {
+    let Some(hops) = &r.hops else { return String::new() };
+    let mut out = format!("\n{:<20} {:>12} {:>12}\n", "hop", "p50 us", "p99 us");
+    for name in foreshade_appliance_core::HOPS {
+        if let Some(h) = hops.get(name) {
+            let _ = writeln!(out, "{name:<20} {:>12.1} {:>12.1}", h.p50_us, h.p99_us);
+        }
+    }
+    out
+}

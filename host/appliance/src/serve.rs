@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use foreshade_appliance_core::{
-    Core, CoreError, Effect, Event, FollowLine, Journal, JournalError, Summary,
-};
+use foreshade_appliance_core::{Core, CoreError, Effect, Event, FollowLine, Journal, JournalError, Summary};
 use foreshade_link::server::{LinkEvent, PeerHandle};
 use foreshade_types::{HostId, RackId, Tick};
 use foreshade_wire::{Message, RefusalCode};
@@ -140,7 +138,8 @@ impl Peers {
     fn note(&mut self, core: &Core, event: LinkEvent, observer: &mut dyn Observer) -> Option<Event> {
         match event {
             LinkEvent::AgentUp { peer, host, rack, .. } => {
-                let known = core.config().racks.iter().any(|r| r.id == rack && r.hosts.iter().any(|h| h.id == host));
+                let known =
+                    core.config().racks.iter().any(|r| r.id == rack && r.hosts.iter().any(|h| h.id == host));
                 if !known {
                     peer.refuse(RefusalCode::Host, format!("{host} is not a host of {rack} here"));
                     return None;
@@ -164,7 +163,9 @@ impl Peers {
             }
             LinkEvent::Telemetry { host, tick, ipc, .. } => Some(Event::Telemetry { host, tick, ipc }),
             LinkEvent::EndOfTick { host, tick, rows, .. } => Some(Event::EndOfTick { host, tick, rows }),
-            LinkEvent::Outcomes { rack, tick, outcomes, .. } => Some(Event::Outcomes { rack, tick, outcomes }),
+            LinkEvent::Outcomes { rack, tick, outcomes, .. } => {
+                Some(Event::Outcomes { rack, tick, outcomes })
+            }
             LinkEvent::Down { .. } => None,
             LinkEvent::Refused { who, why } => {
                 observer.refused(&format!("{who}: {why}"));

@@ -8,8 +8,8 @@
 mod parts;
 mod run;
 
-pub use run::{Demo, Hooks, Peer, run};
 pub(crate) use run::decision_tick;
+pub use run::{Demo, Hooks, Peer, run};
 
 use std::io::IsTerminal;
 
@@ -26,7 +26,10 @@ pub(crate) fn command(args: DemoArgs) -> Result<(), Failure> {
     let mut feed = Feed::new(&demo, plain);
     let report = run(&demo, hooks, &mut feed)?;
     feed.finish();
-    print!("{}", table::policies(&report, Some("foreshade ran over QUIC, the others in process on the same racks")));
+    print!(
+        "{}",
+        table::policies(&report, Some("foreshade ran over QUIC, the others in process on the same racks"))
+    );
     print!("{}", table::forecast(&report));
     print!("{}", table::hops(&report));
     if let Some(path) = &args.report {

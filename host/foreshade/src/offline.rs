@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use foreshade_accel::{Backend, OpenOptions};
 use foreshade_appliance_core::{Core, CoreConfig, MemoryJournal};
+use foreshade_forecast::Fleet as Forecaster;
 use foreshade_forecast::lstm::LstmModel;
 use foreshade_forecast::run::{Origins, Request, RunError};
-use foreshade_forecast::Fleet as Forecaster;
 use foreshade_plan::baseline::Baseline;
 use foreshade_plan::{Mode, Policy};
+use foreshade_sim::backtest;
 use foreshade_sim::fleet::Fleet;
 use foreshade_sim::report::{PolicyReport, Report};
-use foreshade_sim::backtest;
 
 use crate::cli::{BacktestArgs, ForecastArgs};
 use crate::view::{Progress, table};
@@ -33,11 +33,16 @@ pub(crate) fn open(backend: &str, threads: u16) -> Result<Box<dyn Backend>, Fail
 /// The shipped model on a device.
 pub(crate) fn forecaster(config: &CoreConfig, backend: Box<dyn Backend>) -> Result<Forecaster, Failure> {
     let model = LstmModel::shipped().map_err(|e| Failure::failed(&e))?;
-    Forecaster::new(Core::fleet_config(config), Some(Arc::new(model)), backend).map_err(|e| Failure::failed(&e))
+    Forecaster::new(Core::fleet_config(config), Some(Arc::new(model)), backend)
+        .map_err(|e| Failure::failed(&e))
 }
 
 /// Runs the named baselines on a fleet.
-pub(crate) fn baselines(fleet: &Fleet, policy: &Policy, only: Option<&str>) -> BTreeMap<String, PolicyReport> {
+pub(crate) fn baselines(
+    fleet: &Fleet,
+    policy: &Policy,
+    only: Option<&str>,
+) -> BTreeMap<String, PolicyReport> {
     let wanted = BASELINES.iter().filter(|(name, _)| only.is_none_or(|o| o == *name));
     wanted.map(|(name, kind)| ((*name).to_owned(), backtest::baseline(fleet, *kind, policy))).collect()
 }
@@ -75,7 +80,10 @@ pub(crate) fn backtest(args: &BacktestArgs) -> Result<(), Failure> {
         let traces = Traces::load(which)?;
         let fleet = traces.fleet(&args.fleet)?;
         let report = replay(&fleet, &policy, args)?;
-        println!("{}: {} VMs on {} hosts, {} ticks of {} s", fleet.name, report.vms, report.hosts, report.ticks, fleet.cadence_s);
+        println!(
+            "{}: {} VMs on {} hosts, {} ticks of {} s",
+            fleet.name, report.vms, report.hosts, report.ticks, fleet.cadence_s
+        );
         print!("{}", table::policies(&report, None));
         print!("{}", table::forecast(&report));
         reports.push(report);
@@ -93,7 +101,8 @@ fn replay(fleet: &Fleet, policy: &Policy, args: &BacktestArgs) -> Result<Report,
     let core = Core::new(config.clone(), forecaster(&config, device)?);
     let mut report = Report::new(fleet, args.fleet.seed, &name, &simd, env!("CARGO_PKG_VERSION"));
     let progress = Progress::new(fleet.last.0 + 1, "backtest", false);
-    let outcome = backtest::foreshade(fleet, core, &mut MemoryJournal::default(), |_, s| progress.at(s.tick.0 + 1));
+    let outcome =
+        backtest::foreshade(fleet, core, &mut MemoryJournal::default(), |_, s| progress.at(s.tick.0 + 1));
     let outcome = outcome.map_err(|e| Failure::failed(&e))?;
     progress.finish();
     report.policies = baselines(fleet, policy, args.baseline.as_deref());
@@ -110,7 +119,8 @@ pub(crate) fn forecast(args: &ForecastArgs) -> Result<(), Failure> {
         None => LstmModel::shipped(),
         Some(dir) => {
             let file = dir.join("model.safetensors");
-            let cannot = |e| Failure::Usage(format!("cannot read {}: {e}; --model names its folder", file.display()));
+            let cannot =
+                |e| Failure::Usage(format!("cannot read {}: {e}; --model names its folder", file.display()));
             LstmModel::from_safetensors(&fs::read(&file).map_err(cannot)?)
         }
     };
@@ -132,6 +142,12 @@ pub(crate) fn forecast(args: &ForecastArgs) -> Result<(), Failure> {
     if let Some(p) = progress {
         p.finish();
     }
-    println!("{}: {} rows from {} series, {} samples", args.out.display(), done.rows, done.series, done.samples);
+    println!(
+        "{}: {} rows from {} series, {} samples",
+        args.out.display(),
+        done.rows,
+        done.series,
+        done.samples
+    );
     Ok(())
 }

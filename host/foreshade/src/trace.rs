@@ -84,7 +84,10 @@ fn only_trace(folder: &Path) -> Result<PathBuf, Failure> {
     found.sort();
     match found.as_slice() {
         [one] => Ok(one.clone()),
-        [] => Err(Failure::Usage(format!("{} holds no trace (*.parquet but {SIZES_FILE}); name a file", folder.display()))),
+        [] => Err(Failure::Usage(format!(
+            "{} holds no trace (*.parquet but {SIZES_FILE}); name a file",
+            folder.display()
+        ))),
         [first, ..] => Err(Failure::Usage(format!(
             "{} holds {} traces; name one, such as {}",
             folder.display(),

@@ -40,16 +40,24 @@ fn main() {
         let pct = 100.0 * p.contention_vm_minutes / p.vm_minutes;
         println!(
             "{name:10} contention {:9.1} ({pct:.3} %) over {:8.1} migrations {:4} shadow h {:6.1} energy {:.1} {:?}",
-            p.contention_vm_minutes, p.over_reservation_core_hours, p.migrations, p.shadow_vm_hours, p.energy_kwh, p.decisions
+            p.contention_vm_minutes,
+            p.over_reservation_core_hours,
+            p.migrations,
+            p.shadow_vm_hours,
+            p.energy_kwh,
+            p.decisions
         );
     };
-    for (name, kind) in [("none", Baseline::None), ("reactive", Baseline::Reactive), ("peak", Baseline::Peak)] {
+    for (name, kind) in [("none", Baseline::None), ("reactive", Baseline::Reactive), ("peak", Baseline::Peak)]
+    {
         line(name, &backtest::baseline(&fleet, kind, &policy));
     }
     let config = backtest::core_config(&fleet, &policy, "cpu", 2);
     let forecaster = Forecaster::new(Core::fleet_config(&config)).expect("forecaster");
     let t = std::time::Instant::now();
-    let o = backtest::foreshade(&fleet, Core::new(config, forecaster), &mut MemoryJournal::default(), |_, _| {}).expect("run");
+    let o =
+        backtest::foreshade(&fleet, Core::new(config, forecaster), &mut MemoryJournal::default(), |_, _| {})
+            .expect("run");
     line("foreshade", &o.policy);
     println!("{:.1} s; {:#?}", t.elapsed().as_secs_f64(), o.forecast);
 }

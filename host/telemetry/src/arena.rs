@@ -115,7 +115,8 @@ impl Arena {
     /// Publishes the open tick and opens the next.
     pub fn seal(&mut self) -> Sealed {
         let fresh: Vec<_> = (0..self.columns.len()).map(|_| self.blank()).collect();
-        let columns = std::mem::replace(&mut self.columns, fresh).into_iter().map(Float32Array::from).collect();
+        let columns =
+            std::mem::replace(&mut self.columns, fresh).into_iter().map(Float32Array::from).collect();
         let seen = std::mem::replace(&mut self.seen, vec![false; self.vms]);
         let tick = self.open;
         self.open = tick.next();

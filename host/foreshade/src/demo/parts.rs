@@ -123,7 +123,8 @@ pub(super) fn agents(
     let mut tasks = Vec::new();
     for rack in &shared.fleet.racks {
         for h in &rack.hosts {
-            let credentials = certs.issue(&Identity::agent(DOMAIN, rack.id, h.id)).map_err(|e| e.to_string())?;
+            let credentials =
+                certs.issue(&Identity::agent(DOMAIN, rack.id, h.id)).map_err(|e| e.to_string())?;
             let config = AgentConfig {
                 addr: (hooks.dial)(addr, Peer::Agent(h.id)),
                 trust: certs.trust(),
@@ -136,7 +137,9 @@ pub(super) fn agents(
             let source = Replay { shared: shared.clone(), host: h.id };
             let (drop_at, host) = (hooks.drop_at, h.id);
             tasks.push(async move {
-                foreshade_agent::run(config, source, |t| drop_at(t, Peer::Agent(host))).await.map_err(|e| e.to_string())
+                foreshade_agent::run(config, source, |t| drop_at(t, Peer::Agent(host)))
+                    .await
+                    .map_err(|e| e.to_string())
             });
         }
     }

@@ -138,7 +138,9 @@ fn serve(
     let mut journal = RedbJournal::open(&dir.path().join("journal.redb")).map_err(|e| failed(&e))?;
     let (stop, stopped) = watch::channel(false);
     if hooks.interrupt {
-        let _ = ctrlc::set_handler(move || drop(stop.send(true)));
+        let _ = ctrlc::set_handler(move || {
+            let _ = stop.send(true);
+        });
     } else {
         // Kept open: a closed channel would read as "stop".
         std::mem::forget(stop);
@@ -149,8 +151,8 @@ fn serve(
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let epoch = core.config().epoch;
         let appliance = certs.appliance().map_err(|e| failed(&e))?;
-        let (server, mut events) =
-            Server::bind(addr, &appliance, &certs.trust(), epoch, Limits::default()).map_err(|e| failed(&e))?;
+        let (server, mut events) = Server::bind(addr, &appliance, &certs.trust(), epoch, Limits::default())
+            .map_err(|e| failed(&e))?;
         let hosts = demo.fleet.racks.iter().flat_map(|r| r.hosts.iter().map(|h| (h.id, r.id)));
         server.restrict_hosts(hosts.collect());
         let addr = server.local_addr();
@@ -161,7 +163,8 @@ fn serve(
         server.close("the run is over", 2_000).await;
         Ok::<_, Failure>((ended, agents, controllers))
     })?;
-    let peers = [agents, controllers].map(|t| t.join().unwrap_or_else(|_| Err("a peer's thread panicked".into())));
+    let peers =
+        [agents, controllers].map(|t| t.join().unwrap_or_else(|_| Err("a peer's thread panicked".into())));
     match ended {
         Ok(end) => Ok((core, end)),
         Err(e) => Err(explain(&e, &peers)),

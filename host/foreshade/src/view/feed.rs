@@ -36,12 +36,32 @@ impl Feed {
     pub fn new(demo: &Demo, plain: bool) -> Self {
         let f = &demo.fleet;
         let hosts = f.hosts().count();
-        println!("foreshade demo: {} VMs of trace {}, {} hosts in {} racks", f.vms.len(), f.name, hosts, f.racks.len());
-        let sized = if f.default_sized > 0 { format!("{} by --vm-size", f.default_sized) } else { "from the trace".into() };
-        println!("  VM sizes {sized}; {} decision ticks of {} s after 144 of warm-up", f.ticks(), f.cadence_s);
-        let memory = if f.rack.memory_contends { "cpu and memory" } else { "cpu (memory of this trace is not consumed memory)" };
+        println!(
+            "foreshade demo: {} VMs of trace {}, {} hosts in {} racks",
+            f.vms.len(),
+            f.name,
+            hosts,
+            f.racks.len()
+        );
+        let sized = if f.default_sized > 0 {
+            format!("{} by --vm-size", f.default_sized)
+        } else {
+            "from the trace".into()
+        };
+        println!(
+            "  VM sizes {sized}; {} decision ticks of {} s after 144 of warm-up",
+            f.ticks(),
+            f.cadence_s
+        );
+        let memory = if f.rack.memory_contends {
+            "cpu and memory"
+        } else {
+            "cpu (memory of this trace is not consumed memory)"
+        };
         println!("  contention counts {memory}");
-        println!("  mode auto: decisions are carried out, on simulated racks only; every other command starts in advise");
+        println!(
+            "  mode auto: decisions are carried out, on simulated racks only; every other command starts in advise"
+        );
         Self {
             progress: Progress::new(f.last.0 + 1, "demo", plain),
             colour: !plain && std::io::stdout().is_terminal(),
@@ -84,12 +104,23 @@ impl Feed {
         let what = match d.action {
             Action::PreAllocate { to } | Action::GiveBack { to } => format!("to {} {}", to.cpu, to.memory),
             Action::CreateShadow { host, size } => format!("on {host}, {}", size.cpu),
-            Action::ShiftTraffic { share_percent, size } => format!("{share_percent} % to its shadow, {}", size.cpu),
+            Action::ShiftTraffic { share_percent, size } => {
+                format!("{share_percent} % to its shadow, {}", size.cpu)
+            }
             Action::Migrate { to } => format!("{} -> {to}", d.observed_host),
             Action::ReleaseShadow | Action::ShiftBack { .. } => String::new(),
         };
-        let action = if self.colour { format!("\u{1b}[1m{}\u{1b}[0m", d.action.name()) } else { d.action.name().into() };
-        format!("    {} {action} {name} {what}{}because {}\n", d.id(), if what.is_empty() { "" } else { "; " }, d.reason)
+        let action = if self.colour {
+            format!("\u{1b}[1m{}\u{1b}[0m", d.action.name())
+        } else {
+            d.action.name().into()
+        };
+        format!(
+            "    {} {action} {name} {what}{}because {}\n",
+            d.id(),
+            if what.is_empty() { "" } else { "; " },
+            d.reason
+        )
     }
 }
 

@@ -17,7 +17,11 @@ pub(crate) fn map(core: &Core, title: &str, colour: bool) -> String {
     let mut order: Vec<usize> = (0..forecasts.len()).collect();
     let peak = |i: &usize| forecasts[*i].quantiles[0].q95();
     order.sort_by(|a, b| peak(b).total_cmp(&peak(a)).then(a.cmp(b)));
-    let mut out = format!("  cpu q95, percent of size, {title}; hottest {} of {}\n", ROWS.min(order.len()), order.len());
+    let mut out = format!(
+        "  cpu q95, percent of size, {title}; hottest {} of {}\n",
+        ROWS.min(order.len()),
+        order.len()
+    );
     let _ = write!(out, "  {:<24} {:>7}", "vm", "host");
     for (name, _) in COLUMNS {
         let _ = write!(out, " {name:>9}");

@@ -24,7 +24,11 @@ pub fn policies(r: &Report, note: Option<&str>) -> String {
         let _ = writeln!(
             out,
             "{name:<10} {:>18.1} {share:>10.3} {:>17.1} {:>10} {:>12.1} {:>11.2}",
-            p.contention_vm_minutes, p.over_reservation_core_hours, p.migrations, p.shadow_vm_hours, p.energy_kwh
+            p.contention_vm_minutes,
+            p.over_reservation_core_hours,
+            p.migrations,
+            p.shadow_vm_hours,
+            p.energy_kwh
         );
     }
     if let Some(note) = note {

@@ -78,8 +78,9 @@ async fn a_blocked_path_that_opens_again_delivers_the_tick_once() {
         tokio::time::sleep(Duration::from_millis(900)).await;
         proxy.set(Mode::Pass);
     };
-    let (decided, ()) = tokio::join!(controller.next_decisions(), open);
-    assert_eq!(decided, Ok(Decided::Tick(Tick(3), vec![decision(1, Tick(3), 0)])));
+    let next = tokio::time::timeout(Duration::from_secs(8), controller.next_decisions());
+    let (decided, ()) = tokio::join!(next, open);
+    assert_eq!(decided.expect("in time"), Ok(Decided::Tick(Tick(3), vec![decision(1, Tick(3), 0)])));
     assert!(controller.connections() > 1);
     controller.report(Tick(3), vec![]).await.expect("reported");
     let again = tokio::time::timeout(Duration::from_millis(200), controller.next_decisions()).await;

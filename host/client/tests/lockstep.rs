@@ -1,6 +1,7 @@
 //! A replay over real QUIC with real certificates: nothing lost, nothing twice, whatever happens to the connections.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use foreshade_types::Tick;
 
@@ -14,8 +15,14 @@ use support::{
 
 const HOSTS: u32 = 3;
 
-/// Plays `ticks` ticks; returns the connections of all agents and of the controller.
+/// [`play_on`], which must end in good time: a peer that waits for what never comes is a failure, not a hang.
 async fn play(ticks: u64, mode: Option<Mode>, agents: DropWhen, controller: DropWhen) -> (u64, u64) {
+    let run = play_on(ticks, mode, agents, controller);
+    tokio::time::timeout(Duration::from_secs(20), run).await.expect("the replay stands still")
+}
+
+/// Plays `ticks` ticks; returns the connections of all agents and of the controller.
+async fn play_on(ticks: u64, mode: Option<Mode>, agents: DropWhen, controller: DropWhen) -> (u64, u64) {
     let ca = ca();
     let (server, events) = serve(&ca, 1);
     let proxy = mode.map(|mode| Proxy::start(server.local_addr(), 7, mode));

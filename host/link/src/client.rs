@@ -4,11 +4,11 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use foreshade_wire::Message;
+use foreshade_wire::{Message, RefusalCode};
 use quinn::{Connection, ConnectionError, Endpoint, SendStream, VarInt, WriteError};
 use tokio::time::timeout;
 
-use crate::stream::{Closed, FrameStream, ReadFailure, peer_identity, read_close};
+use crate::stream::{CLOSE_BYE, FrameStream, ReadFailure, peer_identity};
 use crate::{Credentials, Limits, LinkError, Role, Trust, cert, tls};
 
 /// Makes connections with one identity.
@@ -228,4 +228,22 @@ impl Ends {
 
 fn is_crypto(code: u64) -> bool {
     (CRYPTO_ERROR..CRYPTO_ERROR + 0x100).contains(&code)
+}
+
+/// What an application close says: a refusal, or an orderly end.
+enum Closed {
+    Refused(RefusalCode, String),
+    Bye(String),
+    Other(String),
+}
+
+/// Reads the code of an application close.
+fn read_close(frame: &quinn::ApplicationClose) -> Closed {
+    let text = String::from_utf8_lossy(&frame.reason).into_owned();
+    let code = frame.error_code.into_inner();
+    match RefusalCode::from_number(code) {
+        Some(code) => Closed::Refused(code, text),
+        None if code == u64::from(CLOSE_BYE) => Closed::Bye(text),
+        None => Closed::Other(text),
+    }
 }

@@ -9,6 +9,9 @@
 //! `Release` of an agent, the last `Decisions` of a controller; it sends it again after the next `Welcome`. A tick is
 //! handed to the appliance whole (batch and end mark together) and once: what a peer repeats is dropped.
 
+#[cfg(not(any(feature = "client", feature = "server")))]
+compile_error!("foreshade-link: enable the feature `client`, `server` or both");
+
 mod cert;
 #[cfg(feature = "client")]
 pub mod client;

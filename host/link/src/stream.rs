@@ -1,6 +1,6 @@
 //! Messages on a QUIC stream, and what the end of a connection means.
 
-use foreshade_wire::{Frame, FrameReader, RefusalCode, WireError};
+use foreshade_wire::{Frame, FrameReader, WireError};
 use quinn::{ConnectionError, ReadError, RecvStream};
 use rustls::pki_types::CertificateDer;
 
@@ -60,22 +60,4 @@ pub(crate) fn peer_identity(connection: &quinn::Connection) -> Result<Identity, 
     let any = connection.peer_identity().ok_or_else(none)?;
     let chain = any.downcast::<Vec<CertificateDer<'static>>>().map_err(|_| none())?;
     Identity::from_certificate(chain.first().ok_or_else(none)?)
-}
-
-/// What an application close says: a refusal, or an orderly end.
-pub(crate) enum Closed {
-    Refused(RefusalCode, String),
-    Bye(String),
-    Other(String),
-}
-
-/// Reads the code of an application close.
-pub(crate) fn read_close(frame: &quinn::ApplicationClose) -> Closed {
-    let text = String::from_utf8_lossy(&frame.reason).into_owned();
-    let code = frame.error_code.into_inner();
-    match RefusalCode::from_number(code) {
-        Some(code) => Closed::Refused(code, text),
-        None if code == u64::from(CLOSE_BYE) => Closed::Bye(text),
-        None => Closed::Other(text),
-    }
 }

@@ -29,7 +29,7 @@ pub(crate) fn client_config(
     tls.resumption = rustls::client::Resumption::disabled();
     let tls = quinn::crypto::rustls::QuicClientConfig::try_from(tls).map_err(unusable)?;
     let mut config = quinn::ClientConfig::new(Arc::new(tls));
-    config.transport_config(Arc::new(transport(limits, Side::Client)?));
+    config.transport_config(Arc::new(transport(limits, 0)?));
     Ok(config)
 }
 
@@ -56,33 +56,19 @@ pub(crate) fn server_config(
     tls.max_early_data_size = 0;
     let tls = quinn::crypto::rustls::QuicServerConfig::try_from(tls).map_err(unusable)?;
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls));
-    config.transport_config(Arc::new(transport(limits, Side::Server)?));
+    config.transport_config(Arc::new(transport(limits, 1)?));
     config.migration(false);
     config.max_incoming(limits.max_peers);
     Ok(config)
 }
 
-/// Who opens the one stream.
-#[derive(PartialEq, Eq)]
-enum Side {
-    #[cfg(feature = "client")]
-    Client,
-    #[cfg(feature = "server")]
-    Server,
-}
-
-fn transport(limits: &Limits, side: Side) -> Result<TransportConfig, LinkError> {
+/// `streams`: how many the other end may open.
+fn transport(limits: &Limits, streams: u32) -> Result<TransportConfig, LinkError> {
     let ms = |ms: u32| Duration::from_millis(u64::from(ms));
     let idle = IdleTimeout::try_from(ms(limits.idle_timeout_ms)).map_err(unusable)?;
     let window = VarInt::from_u32(limits.receive_window_bytes);
     let mut ack = AckFrequencyConfig::default();
     ack.max_ack_delay(Some(ms(limits.max_ack_delay_ms)));
-    let streams: u32 = match side {
-        #[cfg(feature = "client")]
-        Side::Client => 0,
-        #[cfg(feature = "server")]
-        Side::Server => 1,
-    };
     let mut transport = TransportConfig::default();
     transport
         .max_idle_timeout(Some(idle))

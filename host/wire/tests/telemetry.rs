@@ -105,9 +105,13 @@ proptest! {
         for (at, flip) in flips {
             bytes[at.index(within)] ^= flip;
         }
-        if let Ok(view) = TelemetryView::decode(bytes.into()) {
-            prop_assert_eq!(view.column(Column::DirtyMibS).len(), view.rows());
-            prop_assert!(view.vm().is_sorted_by(|a, b| a < b));
+        match TelemetryView::decode(bytes.into()) {
+            Ok(view) => {
+                prop_assert_eq!(view.column(Column::DirtyMibS).len(), view.rows());
+                prop_assert!(view.vm().is_sorted_by(|a, b| a < b));
+            }
+            // The net under the check: nothing may fall into it.
+            Err(e) => prop_assert!(!e.to_string().contains("panicked")),
         }
     }
 }

@@ -93,7 +93,7 @@ pub async fn appliance(mut events: Receiver<LinkEvent>, server: Server, hosts: u
         seen: Seen::default(),
     };
     while run.tick.0 < ticks {
-        let event = timeout(Duration::from_secs(20), events.recv()).await.expect("progress").expect("events");
+        let event = timeout(Duration::from_secs(10), events.recv()).await.expect("progress").expect("events");
         run.apply(event);
     }
     // Somebody has to empty the queue while peers leave.

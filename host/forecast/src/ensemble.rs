@@ -21,7 +21,7 @@ impl Default for Tuning {
     fn default() -> Self {
         let mut prior = [1.0; COUNT];
         prior[LSTM] = 8.0;
-        Self { decay: 0.99, power: 6, shrink: 6.0, prior }
+        Self { decay: 0.99, power: 10, shrink: 6.0, prior }
     }
 }
 

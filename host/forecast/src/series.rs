@@ -102,11 +102,9 @@ impl Series {
         let age = self.window.age();
         for (i, (track, horizon)) in self.tracks.iter_mut().zip(horizons).enumerate() {
             let slot = (age % u64::from(horizon.delay_steps())) as usize;
-            if age > 0 {
-                if let (Some(p), Some(y)) = (track.pending[slot].take(), outcome(&self.window, *horizon)) {
-                    track.ensemble.learn(&t.ensemble, &p.voices, y, p.scale);
-                    track.shifts.learn(&t.conformal, &p.shifted, y, p.scale);
-                }
+            if let (Some(p), Some(y)) = (track.pending[slot].take(), outcome(&self.window, *horizon)) {
+                track.ensemble.learn(&t.ensemble, &p.voices, y, p.scale);
+                track.shifts.learn(&t.conformal, &p.shifted, y, p.scale);
             }
             let Some(voice) = track.ensemble.combine(&t.ensemble, &self.voices[i]) else {
                 (out.mean[i], out.quantiles[i]) = cold(&self.window);

@@ -1,5 +1,7 @@
 //! Do the intervals keep what they promise, and what becomes of gaps?
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod common;
 
 use common::{HORIZONS, Lcg, fleet, usage};

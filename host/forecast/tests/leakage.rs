@@ -1,5 +1,7 @@
 //! Nothing but a series' own past may show in its forecast.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod common;
 
 use std::fs;

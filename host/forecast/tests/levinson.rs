@@ -1,5 +1,7 @@
 //! The closed-form autoregression against R.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod common;
 
 use std::fs::File;

@@ -1,4 +1,5 @@
 //! Synthetic traces and fleets for the tests of this crate.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(dead_code, reason = "each test uses its part")]
 
 use std::path::Path;

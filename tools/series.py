@@ -2,7 +2,6 @@
 
 import glob
 import os
-import zlib
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -74,13 +73,9 @@ def all_real(real):
     return np.min([real[:, k : k + t] for k in range(AHEAD + 1)], axis=0).astype(bool)
 
 
-def fnv1a64(text):
-    """A hash that a test can compute in five lines of any language."""
+def fnv1a64(data):
+    """A hash of text or bytes that a test can compute in five lines of any language."""
     h = 0xCBF29CE484222325
-    for byte in text.encode():
+    for byte in data.encode() if isinstance(data, str) else data:
         h = (h ^ byte) * 0x100000001B3 % 2**64
     return f"{h:016x}"
-
-
-def crc(text):
-    return zlib.crc32(text.encode())

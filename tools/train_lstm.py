@@ -139,14 +139,26 @@ def main():
     meta = {"format": "foreshade-lstm/1", "features": features.VERSION}
     path = os.path.join(a.out, "model.safetensors")
     save_file(tensors, path, metadata=meta)
+    sort_header(path)
     assert not ids & shown
     write_card(a, card, ids, path)
+
+
+def sort_header(path):
+    """The library writes metadata in an order that changes between runs; equal weights shall be equal bytes."""
+    data = open(path, "rb").read()
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    with open(path, "wb") as f:
+        f.write(len(header).to_bytes(8, "little") + header + data[end:])
 
 
 def write_card(a, groups, ids, path):
     options = f"--seed {a.seed} --hidden {a.hidden} --segments {a.segments} --batches {a.batches} --batch {a.batch}"
     card = {
         "model_sha256": hashlib.sha256(open(path, "rb").read()).hexdigest(),
+        "model_fnv1a64": fnv1a64(open(path, "rb").read()),
         "command": f"python tools/train_lstm.py --train P/train --calib P/calib --traces traces --out models/default {options} --lr {a.lr}",
         "seed": a.seed,
         "hidden": a.hidden,

@@ -42,21 +42,21 @@ impl Linear {
         Self { inputs, w, b: (0..padded).map(bias).collect() }
     }
 
-    /// y[series] = b + W v[series] for `B` series. The sum over k runs in one order for every series and any `B`.
+    /// y[series] = b + W v[series] for `B` series, `v` [inputs][B]. The sum over the inputs runs in one order for every
+    /// series and any `B`.
     #[inline(always)]
-    fn apply<const B: usize>(&self, v: [&[f32]; B], y: &mut [f32], stride: usize) {
-        let v = v.map(|v| &v[..self.inputs]);
+    fn apply<const B: usize>(&self, v: &[f32], y: &mut [f32], stride: usize) {
+        let (v, _) = v[..self.inputs * B].as_chunks::<B>();
         for (tile, w) in self.w.chunks_exact(self.inputs * LANES).enumerate() {
             let first = tile * LANES;
             let mut acc = [[0.0f32; LANES]; B];
             for acc in &mut acc {
                 acc.copy_from_slice(&self.b[first..first + LANES]);
             }
-            for (k, w) in w.chunks_exact(LANES).enumerate() {
-                for (acc, v) in acc.iter_mut().zip(&v) {
-                    let x = v[k];
+            for (w, x) in w.as_chunks::<LANES>().0.iter().zip(v) {
+                for b in 0..B {
                     for lane in 0..LANES {
-                        acc[lane] += x * w[lane];
+                        acc[b][lane] += x[b] * w[lane];
                     }
                 }
             }
@@ -204,7 +204,7 @@ impl LstmCpu {
     fn share(&self, rows: usize, mut s: Share<'_>) {
         let width = self.head.as_ref().map_or(0, |(first, _)| first.b.len());
         let mut scratch = Scratch {
-            v: vec![0.0; BLOCK * (self.padded + self.input.max(self.stats))],
+            v: vec![0.0; BLOCK * (self.padded + self.input.max(self.stats)).max(width)],
             gates: vec![0.0; BLOCK * GATES * self.padded],
             hidden: vec![0.0; BLOCK * width],
             out: vec![0.0; BLOCK * OUT_PADDED],
@@ -221,31 +221,24 @@ impl LstmCpu {
 
     fn block<const B: usize>(&self, row: usize, s: &mut Share<'_>, scratch: &mut Scratch) {
         let p = self.padded;
-        let width = self.input + p;
-        for b in 0..B {
-            let v = &mut scratch.v[b * width..(b + 1) * width];
-            v[..self.input].copy_from_slice(&s.x[(row + b) * self.input..(row + b + 1) * self.input]);
-            v[self.input..].copy_from_slice(&s.h[(row + b) * p..(row + b + 1) * p]);
-        }
-        self.gates.apply::<B>(rows_of(&scratch.v, width), &mut scratch.gates, GATES * p);
+        interleave::<B>(&s.x[row * self.input..], self.input, &mut scratch.v);
+        interleave::<B>(&s.h[row * p..], p, &mut scratch.v[self.input * B..]);
+        self.gates.apply::<B>(&scratch.v, &mut scratch.gates, GATES * p);
         for b in 0..B {
             let at = (row + b) * p;
             let gates = &scratch.gates[b * GATES * p..(b + 1) * GATES * p];
             cell(gates, &mut s.h[at..at + p], &mut s.c[at..at + p]);
         }
         let Some((first, second)) = &self.head else { return };
-        let width = p + self.stats;
-        for b in 0..B {
-            let v = &mut scratch.v[b * width..(b + 1) * width];
-            v[..p].copy_from_slice(&s.h[(row + b) * p..(row + b + 1) * p]);
-            v[p..].copy_from_slice(&s.stats[(row + b) * self.stats..(row + b + 1) * self.stats]);
-        }
+        interleave::<B>(&s.h[row * p..], p, &mut scratch.v);
+        interleave::<B>(&s.stats[row * self.stats..], self.stats, &mut scratch.v[p * B..]);
         let wide = first.b.len();
-        first.apply::<B>(rows_of(&scratch.v, width), &mut scratch.hidden, wide);
+        first.apply::<B>(&scratch.v, &mut scratch.hidden, wide);
         for z in &mut scratch.hidden {
             *z = z.max(0.0);
         }
-        second.apply::<B>(rows_of(&scratch.hidden, wide), &mut scratch.out, OUT_PADDED);
+        interleave::<B>(&scratch.hidden, wide, &mut scratch.v);
+        second.apply::<B>(&scratch.v, &mut scratch.out, OUT_PADDED);
         for b in 0..B {
             let raw = &scratch.out[b * OUT_PADDED..(b + 1) * OUT_PADDED];
             let n = TARGETS * LEVELS;
@@ -292,8 +285,14 @@ impl LstmCpuState {
     }
 }
 
-fn rows_of<const B: usize>(v: &[f32], width: usize) -> [&[f32]; B] {
-    std::array::from_fn(|b| &v[b * width..(b + 1) * width])
+/// The first `B` rows of `from` [rows][width] -> `to` [width][B], so that one input of all series is one load.
+fn interleave<const B: usize>(from: &[f32], width: usize, to: &mut [f32]) {
+    let (to, _) = to[..width * B].as_chunks_mut::<B>();
+    for b in 0..B {
+        for (to, from) in to.iter_mut().zip(&from[b * width..(b + 1) * width]) {
+            to[b] = *from;
+        }
+    }
 }
 
 /// Cuts a step into shares of at most `per` rows; `widths` = values per row of x, stats, state, out.

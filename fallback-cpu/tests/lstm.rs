@@ -1,4 +1,5 @@
 //! The CPU kernel against the f64 definition, and the promise that a series' bytes depend on that series alone.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use foreshade_fallback_cpu::lstm::LstmCpu;
 use foreshade_kernels::lstm_step::reference::{self, State};
@@ -135,7 +136,7 @@ fn bits(series: usize, order: &[u32], group: usize, threads: usize) -> Vec<u32> 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_series_does_not_feel_its_batch(

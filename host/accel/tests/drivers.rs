@@ -1,4 +1,5 @@
 //! The trait's contract, for every driver that opens: a line per driver, and what a bad job does.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use foreshade_accel::lstm_step::{Cell, Dims, Head, Weights};
 use foreshade_accel::{

@@ -23,8 +23,8 @@ const RECENT: usize = 36;
 const MAX_POINTS: f32 = 10_000.0;
 /// Statistics beyond this many scales say no more, and the head has not seen them.
 const CLIP: f32 = 8.0;
-/// Smoothing factors of the moving averages.
-const EWMA: [f32; 3] = [0.05, 0.2, 0.5];
+/// Weights of the moving averages with smoothing factors 0.05, 0.2 and 0.5.
+static EWMA: [Ewma; 3] = [Ewma::new(0.05), Ewma::new(0.2), Ewma::new(0.5)];
 
 /// The vectors of one series at one tick. Levels are in units of `scale`, relative to the window's mean.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -57,7 +57,6 @@ pub struct FeatureWindow {
     rises: Sorted,
     /// x[t] - x[t-HOUR].
     drifts: Sorted,
-    ewma: [Vec<f32>; 3],
 }
 
 impl Default for FeatureWindow {
@@ -79,13 +78,6 @@ impl FeatureWindow {
             moves: Sorted::new(),
             rises: Sorted::new(),
             drifts: Sorted::new(),
-            ewma: EWMA.map(|alpha| {
-                let mut weights: Vec<f32> = (0..WINDOW)
-                    .map(|i| (f64::from(alpha) * (1.0 - f64::from(alpha)).powi(i as i32)) as f32)
-                    .collect();
-                weights.reverse();
-                weights
-            }),
         }
     }
 
@@ -194,7 +186,7 @@ impl FeatureWindow {
         stats.all([z(max(&w[n.saturating_sub(PEAK)..])), hour_max, z(hour_mean), hour_var.sqrt() as f32 / s]);
         stats.all(self.moves.quantiles([0.5, 0.9, 0.99]).map(|v| v / s));
         stats.all([1, PEAK, HOUR].map(|lag| autocorrelation(w, lag, mean, s)));
-        stats.all([0, 1, 2].map(|i| weighted(w, &self.ewma[i], mean) / s));
+        stats.all([&EWMA[0], &EWMA[1], &EWMA[2]].map(|e| e.average(w, mean) / s));
         stats.all(self.rises.quantiles(peaks).map(|v| v / s));
         stats.all(self.drifts.quantiles([0.05, 0.95]).map(|v| v / s));
         stats.put(n as f32 / WINDOW as f32);
@@ -290,20 +282,41 @@ fn autocorrelation(w: &[f32], lag: usize, mean: f32, s: f32) -> f32 {
     part.iter().sum::<f32>() / (s * s * n as f32)
 }
 
-/// Average distance from `mean`, with the last of the weights on the newest sample.
-fn weighted(w: &[f32], weights: &[f32], mean: f32) -> f32 {
-    let weights = &weights[weights.len() - w.len()..];
-    let (mut top, mut bottom) = ([0.0f32; 8], [0.0f32; 8]);
-    let (w8, k8) = (w.chunks_exact(8), weights.chunks_exact(8));
-    for (i, (x, k)) in w8.remainder().iter().zip(k8.remainder()).enumerate() {
-        top[i] += (x - mean) * k;
-        bottom[i] += k;
-    }
-    for (x, k) in w8.zip(k8) {
-        for i in 0..8 {
-            top[i] += (x[i] - mean) * k[i];
-            bottom[i] += k[i];
+/// An exponential moving average over at most [`WINDOW`] samples, its weights adding to 1 whatever their number.
+struct Ewma {
+    /// alpha (1 - alpha)^age, the newest sample's last.
+    weights: [f32; WINDOW],
+    /// Sum of the last `n + 1` weights.
+    totals: [f32; WINDOW],
+}
+
+impl Ewma {
+    const fn new(alpha: f64) -> Self {
+        let (mut weights, mut totals) = ([0.0; WINDOW], [0.0; WINDOW]);
+        let (mut weight, mut total, mut age) = (alpha, 0.0, 0);
+        while age < WINDOW {
+            total += weight;
+            weights[WINDOW - 1 - age] = weight as f32;
+            totals[age] = total as f32;
+            weight *= 1.0 - alpha;
+            age += 1;
         }
+        Self { weights, totals }
     }
-    top.iter().sum::<f32>() / bottom.iter().sum::<f32>()
+
+    /// The average distance of a window from `mean`.
+    fn average(&self, w: &[f32], mean: f32) -> f32 {
+        let weights = &self.weights[WINDOW - w.len()..];
+        let mut part = [0.0f32; 8];
+        let (w8, k8) = (w.chunks_exact(8), weights.chunks_exact(8));
+        for (i, (x, k)) in w8.remainder().iter().zip(k8.remainder()).enumerate() {
+            part[i] += (x - mean) * k;
+        }
+        for (x, k) in w8.zip(k8) {
+            for i in 0..8 {
+                part[i] += (x[i] - mean) * k[i];
+            }
+        }
+        part.iter().sum::<f32>() / self.totals[w.len() - 1]
+    }
 }

@@ -1,4 +1,5 @@
 //! The streaming window against the plain definition, on hostile series.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use foreshade_forecast::features::{FeatureWindow, Features, STATS, WINDOW};
 use proptest::prelude::*;
@@ -22,7 +23,7 @@ fn value() -> impl Strategy<Value = f32> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// The features depend on the last 144 samples and nothing else, to the last bit: a restart, a late start and a
     /// truncated file cannot change a forecast.

@@ -1,4 +1,5 @@
 //! Features against NumPy, the model against PyTorch: both within 1e-4 of the values in models/default.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
 //! The shipped model was not trained on anything the demo shows.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -18,10 +19,11 @@ fn card() -> Value {
     serde_json::from_slice(&std::fs::read(root().join("models/default/card.json")).unwrap()).unwrap()
 }
 
-fn fnv1a64(text: &str) -> String {
-    let hash = text
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+fn fnv1a64(bytes: impl AsRef<[u8]>) -> String {
+    let hash = bytes
+        .as_ref()
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3));
     format!("{hash:016x}")
 }
 
@@ -69,6 +71,7 @@ const KNOWN_TRAINED: &str = "gcd:1329653148";
 #[test]
 fn the_card_belongs_to_the_model() {
     let card = card();
+    assert_eq!(card["model_fnv1a64"], fnv1a64(foreshade_forecast::lstm::DEFAULT_MODEL));
     assert_eq!(card["features"], foreshade_forecast::features::VERSION);
     assert_eq!(card["targets"].as_array().unwrap().len(), foreshade_forecast::lstm::MODEL_HORIZONS.len());
     for group in ["cpu", "other"] {

@@ -1,4 +1,5 @@
 //! A model file is input like any other: whatever its bytes, reading it gives a sound model or one line that says why.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::HashMap;
 
@@ -102,7 +103,7 @@ fn every_truncation_is_refused() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn mutated_bytes_never_panic(

@@ -21,7 +21,7 @@ impl Default for Tuning {
     fn default() -> Self {
         let mut prior = [1.0; COUNT];
         prior[LSTM] = 8.0;
-        Self { decay: 0.99, power: 6, shrink: 6.0, prior }
+        Self { decay: 0.99, power: 10, shrink: 6.0, prior }
     }
 }
 
@@ -36,8 +36,8 @@ impl Ensemble {
     /// Takes an outcome that the members had forecast. Losses are in units of the scale of then, so that a burst does
     /// not decide the weights for a day.
     pub(crate) fn learn(&mut self, t: &Tuning, voices: &[Option<Voice>; COUNT], y: f32, scale: f32) {
-        for m in 0..COUNT {
-            if let Some(voice) = &voices[m] {
+        for (m, voice) in voices.iter().enumerate() {
+            if let Some(voice) = voice {
                 self.loss[m] = t.decay * self.loss[m] + pinball(&voice.q, y) / scale;
                 self.count[m] = t.decay * self.count[m] + 1.0;
             }

@@ -71,10 +71,9 @@ impl Scorer {
         if self.recent.len() > self.reach {
             self.recent.pop_front();
         }
-        if self.pending.len() == self.reach {
-            if let Some(Some(origin)) = self.pending.pop_front() {
-                self.score(&origin);
-            }
+        let due = if self.pending.len() == self.reach { self.pending.pop_front().flatten() } else { None };
+        if let Some(origin) = due {
+            self.score(&origin);
         }
         let keep = |f: &[SeriesForecast]| f.iter().map(|f| f.quantiles.clone()).collect();
         self.pending.push_back(forecasts.map(keep));

@@ -102,11 +102,9 @@ impl Series {
         let age = self.window.age();
         for (i, (track, horizon)) in self.tracks.iter_mut().zip(horizons).enumerate() {
             let slot = (age % u64::from(horizon.delay_steps())) as usize;
-            if age > 0 {
-                if let (Some(p), Some(y)) = (track.pending[slot].take(), outcome(&self.window, *horizon)) {
-                    track.ensemble.learn(&t.ensemble, &p.voices, y, p.scale);
-                    track.shifts.learn(&t.conformal, &p.shifted, y, p.scale);
-                }
+            if let (Some(p), Some(y)) = (track.pending[slot].take(), outcome(&self.window, *horizon)) {
+                track.ensemble.learn(&t.ensemble, &p.voices, y, p.scale);
+                track.shifts.learn(&t.conformal, &p.shifted, y, p.scale);
             }
             let Some(voice) = track.ensemble.combine(&t.ensemble, &self.voices[i]) else {
                 (out.mean[i], out.quantiles[i]) = cold(&self.window);
@@ -134,4 +132,31 @@ fn cold(window: &Window) -> (f32, Quantiles) {
     let low = x.iter().copied().fold(f32::INFINITY, f32::min).min(window.last());
     let high = x.iter().copied().fold(0.0, f32::max);
     (window.last(), Quantiles([low, window.last(), high, high, high]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_outcome_moves_nothing() {
+        let horizons = [Horizon::Step(1)];
+        let (mut series, mut scratch) = (Series::new(&horizons, false), Scratch::default());
+        let mut out = SeriesForecast {
+            readiness: Readiness::Cold,
+            mean: vec![0.0],
+            quantiles: vec![Quantiles::default()],
+        };
+        let mut tick = |series: &mut Series, x: f32| {
+            series.observe(x, &horizons, &mut scratch);
+            series.conclude(&horizons, &Tuning::default(), &mut out);
+            (series.tracks[0].shifts, format!("{:?}", series.tracks[0].ensemble))
+        };
+        let mut learnt = tick(&mut series, 0.0);
+        for i in 0..50 {
+            learnt = tick(&mut series, (i * 7 % 11) as f32);
+        }
+        assert_eq!(tick(&mut series, f32::NAN), learnt);
+        assert_ne!(tick(&mut series, 30.0), learnt);
+    }
 }

@@ -2,6 +2,9 @@
 
 use crate::WINDOW;
 
+/// No sample counts for more points: sums of squares stay finite, and so does every forecast.
+const POINTS_MAX: f32 = 10_000.0;
+
 /// A ring whose content is always contiguous: every sample is stored twice, one window apart.
 #[derive(Debug, Clone)]
 pub(crate) struct Window {
@@ -21,8 +24,9 @@ impl Window {
         Self { raw: ring(), filled: ring(), next: 0, len: 0, observed: 0, age: 0 }
     }
 
-    /// Takes the next sample, NaN = missing. Gaps before the first sample are not kept.
+    /// Takes the next sample, NaN = missing, held to 0..=10,000 points. Gaps before the first sample are not kept.
     pub(crate) fn push(&mut self, x: f32) {
+        let x = x.clamp(0.0, POINTS_MAX);
         if self.len == 0 && x.is_nan() {
             return;
         }

@@ -1,5 +1,7 @@
 //! The trace reader on good, odd and damaged files.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::sync::Arc;
 
 use arrow_array::types::Int32Type;

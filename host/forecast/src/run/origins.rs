@@ -61,11 +61,10 @@ impl FromStr for Origins {
         };
         let (range, step) = text.rsplit_once(':').ok_or_else(bad)?;
         let step: u32 = step.parse().ok().filter(|&s| s > 0).ok_or_else(bad)?;
-        if let Some((from, to)) = range.split_once(':') {
-            if let (Ok(from), Ok(to)) = (from.parse::<u32>(), to.parse::<u32>()) {
-                let (from, to, step) = (from.into(), to.into(), step.into());
-                return if from <= to { Ok(Self::Samples { from, to, step }) } else { Err(bad()) };
-            }
+        let samples = range.split_once(':').map(|(from, to)| (from.parse::<u32>(), to.parse::<u32>()));
+        if let Some((Ok(from), Ok(to))) = samples {
+            let (from, to, step) = (from.into(), to.into(), step.into());
+            return if from <= to { Ok(Self::Samples { from, to, step }) } else { Err(bad()) };
         }
         // Times hold colons themselves: exactly one split leaves a time on both sides.
         let halves = range.match_indices(':').map(|(i, _)| (&range[..i], &range[i + 1..]));

@@ -1,0 +1,122 @@
+//! Nothing but a series' own past may show in its forecast.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use common::{Lcg, fleet, usage, write_origins, write_trace};
+use foreshade_accel::open;
+use foreshade_forecast::lstm::LstmModel;
+use foreshade_forecast::run::{HORIZONS_S, Origins, Request, RunError, Summary, run};
+use tempfile::tempdir;
+
+const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+const SAMPLES: usize = 420;
+
+fn forecast(dir: &Path, origins: &Origins, threads: usize) -> Result<(Summary, Vec<u8>), RunError> {
+    let out = dir.join("out.parquet");
+    let request = Request {
+        input: &dir.join("in.parquet"),
+        origins,
+        horizons_s: &HORIZONS_S,
+        out: &out,
+        threads,
+        model: Some(Arc::new(LstmModel::shipped().unwrap())),
+        backend: &|| open("cpu"),
+    };
+    let summary = run(&request, |done, total| assert!(done <= total))?;
+    Ok((summary, fs::read(&out).unwrap()))
+}
+
+fn rows(upto: impl Fn(usize) -> usize, which: &[usize]) -> Vec<(&'static str, usize, f32)> {
+    let one = |&s: &usize| {
+        let x = usage(s as u64 + 1, SAMPLES);
+        (0..upto(s)).map(|i| (NAMES[s], i, x[i])).collect::<Vec<_>>()
+    };
+    which.iter().flat_map(one).collect()
+}
+
+#[test]
+fn a_file_cut_at_the_origin_gives_the_same_bytes() {
+    let dir = tempdir().unwrap();
+    let (input, origins) = (dir.path().join("in.parquet"), Origins::File(dir.path().join("origins.parquet")));
+    let mut g = Lcg(7);
+    for _ in 0..4 {
+        let s = (g.unit() * 4.0) as usize;
+        let at = 30 + (g.unit() * (SAMPLES - 60) as f32) as usize;
+        write_origins(&dir.path().join("origins.parquet"), &[(NAMES[s], at as i64 * 300_000)]);
+        write_trace(&input, &rows(|_| SAMPLES, &[0, 1, 2, 3]));
+        let full = forecast(dir.path(), &origins, 1).unwrap().1;
+        // Cut there; alone; cut and alone; the others in another order and of other lengths.
+        let mut backwards = rows(|o| if o == s { at + 1 } else { SAMPLES - 40 * o }, &[3, 2, 1, 0]);
+        backwards.reverse();
+        let variants =
+            [rows(|_| at + 1, &[0, 1, 2, 3]), rows(|_| SAMPLES, &[s]), rows(|_| at + 1, &[s]), backwards];
+        for (i, variant) in variants.iter().enumerate() {
+            write_trace(&input, variant);
+            assert_eq!(full, forecast(dir.path(), &origins, 1).unwrap().1, "series {s} at {at}, variant {i}");
+        }
+    }
+}
+
+#[test]
+fn the_number_of_threads_shows_nowhere() {
+    let series: Vec<Vec<f32>> = (0..150).map(|s| usage(s, 60)).collect();
+    let (mut one, mut two) = (fleet(150, 300, 1, true), fleet(150, 300, 2, true));
+    for t in 0..60 {
+        let points: Vec<f32> = series.iter().map(|s| s[t]).collect();
+        assert_eq!(one.step(&points).unwrap(), two.step(&points).unwrap(), "tick {t}");
+    }
+}
+
+#[test]
+fn origins_that_are_no_samples_are_refused() {
+    let dir = tempdir().unwrap();
+    write_trace(&dir.path().join("in.parquet"), &rows(|_| 60, &[0, 1]));
+    let path = dir.path().join("origins.parquet");
+    let fails = |rows: &[(&str, i64)], says: &str| {
+        write_origins(&path, rows);
+        let e = forecast(dir.path(), &Origins::File(path.clone()), 1).unwrap_err().to_string();
+        assert!(e.contains(says) && !e.contains('\n'), "{e}");
+        assert!(!dir.path().join("out.parquet").exists());
+    };
+    fails(&[("z", 0)], "series z is not in the input");
+    fails(&[("a", 1)], "origin 1 ms is no sample of series a");
+    fails(&[("a", 60 * 300_000)], "is no sample of series a");
+    fails(&[("a", -300_000)], "is no sample of series a");
+    fails(&[("a", 0), ("a", 0)], "asked for twice");
+    let none = "100:200:1".parse::<Origins>().unwrap();
+    assert!(forecast(dir.path(), &none, 1).unwrap_err().to_string().contains("no sample of any series"));
+    let some = "50:59:3".parse::<Origins>().unwrap();
+    assert_eq!(forecast(dir.path(), &some, 1).unwrap().0.rows, 2 * 2 * 4 * 4);
+}
+
+#[test]
+fn a_broken_run_leaves_no_file() {
+    let dir = tempdir().unwrap();
+    write_trace(&dir.path().join("in.parquet"), &rows(|_| 60, &[0]));
+    let origins = "50:59:3".parse::<Origins>().unwrap();
+    let request = |out: &Path, horizons: &[u32]| {
+        let request = Request {
+            input: &dir.path().join("in.parquet"),
+            origins: &origins,
+            horizons_s: horizons,
+            out,
+            threads: 1,
+            model: None,
+            backend: &|| open("cpu"),
+        };
+        run(&request, |_, _| {}).unwrap_err().to_string()
+    };
+    let out = dir.path().join("out.parquet");
+    assert!(request(&out, &[60]).contains("horizon 60 s (a step ahead) is no multiple"));
+    assert!(request(&out, &[86_400]).contains("288 samples ahead"));
+    assert!(request(&out, &[300, 300]).contains("given twice"));
+    assert!(request(&out, &[]).contains("no horizon"));
+    assert!(request(&dir.path().join("none/out.parquet"), &[300]).contains("none/out.parquet"));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}

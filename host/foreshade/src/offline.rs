@@ -44,7 +44,7 @@ pub(crate) fn baselines(
     only: Option<&str>,
 ) -> BTreeMap<String, PolicyReport> {
     let wanted = BASELINES.iter().filter(|(name, _)| only.is_none_or(|o| o == *name));
-    wanted.map(|(name, kind)| ((*name).to_owned(), backtest::baseline(fleet, *kind, policy))).collect()
+    wanted.map(|(name, kind)| ((*name).to_owned(), backtest::baseline(fleet, *kind, policy).0)).collect()
 }
 
 /// Writes a report whole or not at all.

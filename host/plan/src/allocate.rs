@@ -42,34 +42,23 @@ pub(crate) fn allocate(input: &PlanInput<'_>, policy: &Policy, draft: &mut Draft
     }
 }
 
-/// The larger of the two bounds the policy asks for.
-fn want(f: &VmForecast, step_s: u32, policy: &Policy) -> Want {
-    let step = f.step.at(policy.step_quantile_permille);
-    let peak = f.peak.at(policy.peak_quantile_permille);
-    let (predicted, quantile_permille, horizon_s) = if step > peak {
-        (step, policy.step_quantile_permille, step_s)
-    } else {
-        (peak, policy.peak_quantile_permille, 0)
-    };
-    let to = predicted * (100 + policy.margin_percent) / 100;
-    Want { to, quantile_permille, horizon_s, predicted, fair: false }
-}
-
+/// CPU follows the next sample, priced: it can be regrown within seconds at the next one.
 fn want_cpu(v: &VmView, level: Option<u64>, step_s: u32, policy: &Policy) -> Want {
-    let mut w = want(&v.cpu, step_s, policy);
-    w.to = (w.to * (100 - v.away_percent()) / 100).max(policy.floor_millicores).min(v.size.cpu.0);
-    if let Some(l) = level.filter(|l| *l < w.to) {
-        w.to = l.max(policy.floor_millicores);
-        w.fair = true;
-    }
-    w
+    let (predicted, quantile_permille) = v.cpu.step.priced(policy.contention_price_millicores);
+    let need = predicted * (100 + policy.margin_percent) / 100 * (100 - v.away_percent()) / 100;
+    let to = need.max(policy.floor_millicores).min(v.size.cpu.0);
+    let fair = level.filter(|l| *l < to);
+    let to = fair.map_or(to, |l| l.max(policy.floor_millicores));
+    Want { to, quantile_permille, horizon_s: step_s, predicted, fair: fair.is_some() }
 }
 
-fn want_memory(v: &VmView, f: &VmForecast, step_s: u32, policy: &Policy) -> Want {
-    let mut w = want(f, step_s, policy);
+/// Memory follows the 30-min peak and never goes below the working set: what is taken away too soon is swapped.
+fn want_memory(v: &VmView, f: &VmForecast, policy: &Policy) -> Want {
+    let predicted = f.peak.at(policy.memory_quantile_permille);
+    let need = predicted * (100 + policy.margin_percent) / 100;
     let working_set = v.memory_demand.0 * (100 + policy.working_set_margin_percent) / 100;
-    w.to = w.to.max(working_set).max(policy.floor_mib).min(v.size.memory.0);
-    w
+    let to = need.max(working_set).max(policy.floor_mib).min(v.size.memory.0);
+    Want { to, quantile_permille: policy.memory_quantile_permille, horizon_s: 0, predicted, fair: false }
 }
 
 fn change(w: &Want, has: u64, size: u64, policy: &Policy) -> Change {
@@ -120,7 +109,7 @@ fn resize(
         return Err(HoldReason::Stale);
     }
     let cpu = want_cpu(v, level, step_s, policy);
-    let memory = v.memory.as_ref().map(|f| want_memory(v, f, step_s, policy));
+    let memory = v.memory.as_ref().map(|f| want_memory(v, f, policy));
     let c = change(&cpu, v.allocation.cpu.0, v.size.cpu.0, policy);
     let m = memory.as_ref().map_or(Change::Keep(HoldReason::WithinBounds), |w| {
         change(w, v.allocation.memory.0, v.size.memory.0, policy)

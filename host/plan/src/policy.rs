@@ -22,11 +22,11 @@ pub enum Mode {
 pub struct Policy {
     /// off, advise or auto.
     pub mode: Mode,
-    /// Quantile of the next sample that the allocation must cover, thousandths (500, 900, 950, 990).
-    pub step_quantile_permille: u16,
-    /// Quantile of the 30-min peak that the allocation must cover, thousandths.
-    pub peak_quantile_permille: u16,
-    /// Added on top of both, percent.
+    /// What a VM that runs short is worth, in millicores: the higher, the further the next sample's demand is covered.
+    pub contention_price_millicores: u64,
+    /// Quantile of the 30-min peak that a memory allocation must cover, thousandths: memory cannot be throttled.
+    pub memory_quantile_permille: u16,
+    /// Added on top, percent.
     pub margin_percent: u64,
     /// Growth smaller than this share of the allocation is not worth a decision, percent.
     pub grow_band_percent: u64,
@@ -74,12 +74,12 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             mode: Mode::Advise,
-            step_quantile_permille: 990,
-            peak_quantile_permille: 950,
-            margin_percent: 2,
+            contention_price_millicores: 10_000,
+            memory_quantile_permille: 990,
+            margin_percent: 1,
             grow_band_percent: 2,
-            give_back_band_percent: 8,
-            floor_millicores: 100,
+            give_back_band_percent: 2,
+            floor_millicores: 20,
             floor_mib: 64,
             working_set_margin_percent: 5,
             host_limit_percent: 97,
@@ -117,8 +117,7 @@ impl Policy {
             |ok: bool, key, value, range| if ok { Ok(()) } else { Err(PolicyError { key, value, range }) };
         let quantile =
             |key, v: u16| is([500, 900, 950, 990].contains(&v), key, v.into(), "500, 900, 950 or 990");
-        quantile("step_quantile_permille", self.step_quantile_permille)?;
-        quantile("peak_quantile_permille", self.peak_quantile_permille)?;
+        quantile("memory_quantile_permille", self.memory_quantile_permille)?;
         quantile("host_quantile_permille", self.host_quantile_permille)?;
         quantile("shadow_creation_threshold_permille", self.shadow_creation_threshold_permille)?;
         let percent = |key, v: u64| is((1..=100).contains(&v), key, v, "1 to 100");

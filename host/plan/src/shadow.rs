@@ -22,7 +22,7 @@ pub(crate) fn wind_down(input: &PlanInput<'_>, scores: &[MoveScore], policy: &Po
                     queries.iter().zip(scores).find(|(q, _)| q.vm == v.id && q.back).map(|(_, s)| s.target);
                 let back = home
                     .and_then(|after| shift_back(input, v, after.at(policy.host_quantile_permille), policy));
-                if let Some(p) = back.or_else(|| regrow(v, share_percent, s.size, policy)) {
+                if let Some(p) = back.or_else(|| regrow(v, share_percent, s.size, input.cadence_s, policy)) {
                     draft.act(p);
                 }
             }
@@ -65,16 +65,17 @@ fn shift_back(input: &PlanInput<'_>, v: &VmView, peak_after: u64, policy: &Polic
 }
 
 /// The shadow's allocation follows its share of the forecast, as the primary's does.
-fn regrow(v: &VmView, share_percent: u8, size: Allocation, policy: &Policy) -> Option<Planned> {
-    let need = (v.cpu.peak.at(policy.peak_quantile_permille) * u64::from(share_percent)).div_ceil(100);
+fn regrow(v: &VmView, share_percent: u8, size: Allocation, step_s: u32, policy: &Policy) -> Option<Planned> {
+    let (bound, quantile_permille) = v.cpu.step.priced(policy.contention_price_millicores);
+    let need = (bound * u64::from(share_percent)).div_ceil(100);
     let need = Millicores(need).max(policy.idle_shadow(v).cpu);
     let close =
         need.0 * 100 <= size.cpu.0 * (100 + policy.grow_band_percent) && need.0 * 100 >= size.cpu.0 * 75;
     let reason = Reason {
         rule: if need > size.cpu { Rule::DemandAboveAllocation } else { Rule::AllocationAboveDemand },
         resource: Resource::Cpu,
-        quantile_permille: policy.peak_quantile_permille,
-        horizon_s: 0,
+        quantile_permille,
+        horizon_s: step_s,
         predicted: need.0,
         threshold: size.cpu.0,
         rejected: vec![],

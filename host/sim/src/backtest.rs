@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use foreshade_appliance_core::{Core, CoreConfig, CoreError, Effect, Event, Journal, JournalError, Summary};
+use foreshade_enact::fakes::rack::Totals;
 use foreshade_enact::{Desk, Hypervisor, Observed};
 use foreshade_forecast::{ForecastError, ResourceScore};
 use foreshade_plan::Policy;
@@ -59,6 +60,8 @@ pub fn core_config(fleet: &Fleet, policy: &Policy, backend: &str, threads: usize
 pub struct Outcome {
     /// Its costs.
     pub policy: PolicyReport,
+    /// The same as sums.
+    pub totals: Totals,
     /// Forecast quality.
     pub forecast: BTreeMap<String, ResourceScore>,
 }
@@ -103,11 +106,12 @@ pub fn foreshade(
         }
     }
     let counts = core.decision_counts().iter().map(|(k, v)| ((*k).to_owned(), *v)).collect();
-    Ok(Outcome { policy: PolicyReport::new(&world.totals(), counts), forecast: core.scores() })
+    let totals = world.totals();
+    Ok(Outcome { policy: PolicyReport::new(&totals, counts), totals, forecast: core.scores() })
 }
 
 /// Runs a baseline: same start, samples, latencies, cool-down and budget.
-pub fn baseline(fleet: &Fleet, kind: Baseline, policy: &Policy) -> PolicyReport {
+pub fn baseline(fleet: &Fleet, kind: Baseline, policy: &Policy) -> (PolicyReport, Totals) {
     let mut world = World::new(fleet);
     let manages_memory = fleet.rack.memory_contends && fleet.resources.contains(&Resource::Memory);
     let mut rules = BaselinePolicy::new(kind, fleet.vms.len(), fleet.cadence_s, manages_memory, policy);
@@ -136,7 +140,8 @@ pub fn baseline(fleet: &Fleet, kind: Baseline, policy: &Policy) -> PolicyReport 
             }
         }
     }
-    PolicyReport::new(&world.totals(), counts)
+    let totals = world.totals();
+    (PolicyReport::new(&totals, counts), totals)
 }
 
 fn seen(o: &Observed, fleet: &Fleet) -> BaselineVm {

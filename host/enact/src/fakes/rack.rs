@@ -43,7 +43,8 @@ impl Default for RackConfig {
     fn default() -> Self {
         Self {
             host_cpu: Millicores(32_000),
-            host_memory: Mebibytes(128 * 1024),
+            // 8 GiB a core, as on hosts sold for general use.
+            host_memory: Mebibytes(256 * 1024),
             substep_ms: 10_000,
             resize_ms: 5_000,
             shadow_ms: 60_000,
@@ -77,6 +78,10 @@ pub struct Totals {
     pub vm_ms: u64,
     /// Milliseconds of VM time in contention.
     pub contention_ms: u64,
+    /// The part of it in which CPU was short.
+    pub cpu_contention_ms: u64,
+    /// The part of it in which memory was short.
+    pub memory_contention_ms: u64,
     /// Allocated (shadows included) and not granted, millicore-milliseconds.
     pub over_reserved_mc_ms: u128,
     /// Memory allocated (shadows included) and not granted, MiB-milliseconds.
@@ -94,6 +99,8 @@ impl Totals {
     pub fn add(&mut self, o: &Self) {
         self.vm_ms += o.vm_ms;
         self.contention_ms += o.contention_ms;
+        self.cpu_contention_ms += o.cpu_contention_ms;
+        self.memory_contention_ms += o.memory_contention_ms;
         self.over_reserved_mc_ms += o.over_reserved_mc_ms;
         self.over_reserved_mib_ms += o.over_reserved_mib_ms;
         self.migrations += o.migrations;
@@ -292,12 +299,14 @@ impl Rack {
             v.granted_mib_sum += memory;
             v.substeps += 1;
             if scored {
-                let short = granted * 100 < v.demand.cpu.0 * 99
-                    || (self.config.memory_contends && memory * 100 < v.demand.memory.0 * 99);
+                let cpu_short = granted * 100 < v.demand.cpu.0 * 99;
+                let memory_short = self.config.memory_contends && memory * 100 < v.demand.memory.0 * 99;
                 let shadow = v.shadow.as_ref().map(|s| s.size).unwrap_or_default();
                 let t = &mut self.totals;
                 t.vm_ms += step_ms;
-                t.contention_ms += if short { step_ms } else { 0 };
+                t.contention_ms += if cpu_short || memory_short { step_ms } else { 0 };
+                t.cpu_contention_ms += if cpu_short { step_ms } else { 0 };
+                t.memory_contention_ms += if memory_short { step_ms } else { 0 };
                 let reserved = (v.allocation.cpu.0 + shadow.cpu.0).saturating_sub(granted);
                 t.over_reserved_mc_ms += u128::from(reserved) * u128::from(step_ms);
                 let reserved = (v.allocation.memory.0 + shadow.memory.0).saturating_sub(memory);

@@ -6,7 +6,7 @@ use foreshade_kernels::KernelId;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AccelError {
     /// No such driver.
-    #[error("no back end is called '{name}'; `foreshade devices` lists them: auto, {known}")]
+    #[error("no back end is called '{name}'; there are auto, {known}")]
     UnknownDriver {
         /// The name asked for.
         name: String,

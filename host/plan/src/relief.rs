@@ -212,8 +212,8 @@ impl Round<'_> {
             return self.migrate(input, h, draft, HoldReason::Sustained);
         }
         match self.create(input, h, draft) {
-            Err(HoldReason::Budget | HoldReason::NoBeneficialMove) => {
-                self.migrate(input, h, draft, HoldReason::Budget)
+            Err(why @ (HoldReason::ShadowBudget | HoldReason::NoBeneficialMove)) => {
+                self.migrate(input, h, draft, why)
             }
             done => done,
         }
@@ -251,7 +251,7 @@ impl Round<'_> {
             return Err(HoldReason::InFlight);
         }
         if self.shadows >= self.policy.shadows_per_rack {
-            return Err(HoldReason::Budget);
+            return Err(HoldReason::ShadowBudget);
         }
         let moves = fitting(input, self.scores, self.policy, h, self.policy.shift_percent, false);
         let m =

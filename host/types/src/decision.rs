@@ -123,11 +123,13 @@ pub enum HoldReason {
     WouldRunShort = 14,
     /// Capacity would stand idle.
     WouldIdle = 15,
+    /// The rack holds as many shadows as the policy allows.
+    ShadowBudget = 16,
 }
 
 impl HoldReason {
     /// All reasons, for decoding.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::WithinBounds,
         Self::Cold,
         Self::Stale,
@@ -143,6 +145,7 @@ impl HoldReason {
         Self::Advise,
         Self::WouldRunShort,
         Self::WouldIdle,
+        Self::ShadowBudget,
     ];
 
     /// The reason in words.
@@ -163,6 +166,7 @@ impl HoldReason {
             Self::Advise => "mode is advise",
             Self::WouldRunShort => "would run short",
             Self::WouldIdle => "capacity would stand idle",
+            Self::ShadowBudget => "shadow budget used",
         }
     }
 }

@@ -37,11 +37,12 @@ impl Feed {
         let f = &demo.fleet;
         let hosts = f.hosts().count();
         println!(
-            "foreshade demo: {} VMs of trace {}, {} hosts in {} racks",
+            "foreshade demo: {} VMs of trace {}, {} hosts in {} rack{}",
             f.vms.len(),
             f.name,
             hosts,
-            f.racks.len()
+            f.racks.len(),
+            if f.racks.len() == 1 { "" } else { "s" }
         );
         let sized = if f.default_sized > 0 {
             format!("{} by --vm-size", f.default_sized)

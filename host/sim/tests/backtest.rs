@@ -1,4 +1,5 @@
 //! A backtest is repeatable to the last bit, on any number of threads.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use foreshade_appliance_core::{Core, MemoryJournal, Record};
 use foreshade_forecast::Fleet as Forecaster;
@@ -25,7 +26,7 @@ fn trace() -> Trace {
     };
     Trace {
         cadence_s: 300,
-        columns: ["cpu_pct", "mem_pct"].map(|c| Column::named(c)).to_vec(),
+        columns: ["cpu_pct", "mem_pct"].map(Column::named).to_vec(),
         vms: (0..80).map(vm).collect(),
     }
 }

@@ -375,7 +375,7 @@ impl Core {
             self.forecasts.get(i * n..(i + 1) * n)
         };
         let Some(cpu) = of(Resource::Cpu) else { return };
-        let (peak_steps, _, _, hour_steps) = horizon_steps(self.config.cadence_s);
+        let (peak_steps, next_steps, _, hour_steps) = horizon_steps(self.config.cadence_s);
         let scene = Scene {
             config: &self.config,
             tick,
@@ -398,7 +398,8 @@ impl Core {
             tick,
             vms: &view.vms,
             hosts: &view.hosts,
-            cadence_s: self.config.cadence_s,
+            // What reasons name as the horizon of a resize: 5 s, not the 1 s between fast samples.
+            cadence_s: self.config.cadence_s * next_steps,
             migrations_left: self.config.policy.migrations_per_tick.saturating_sub(moving),
         };
         let scores = scene.scores(&input, &view);
@@ -539,9 +540,10 @@ impl Core {
     }
 }
 
-/// Peak, next sample, 30 min and 1 h in steps. Fast samples (under a minute) look ahead 30 s, 5 s, 1 min and 2 min.
+/// Peak, next sample, 30 min and 1 h in steps. Fast samples (under a minute) look ahead 30 s, 5 s, 1 min and 2 min. None
+/// reaches beyond what the forecaster can.
 fn horizon_steps(cadence_s: u32) -> (u32, u32, u32, u32) {
-    let steps = |s: u32| (s / cadence_s.max(1)).max(1);
+    let steps = |s: u32| (s / cadence_s.max(1)).clamp(1, foreshade_forecast::STEPS_MAX);
     if cadence_s < 60 {
         (steps(30), steps(5), steps(60), steps(120))
     } else {

@@ -1,5 +1,6 @@
 //! What every rack behind a controller must keep: a decision that does not fit changes nothing, both hosts pay for a
 //! migration, a shadow's memory is held where it is, and nobody is granted more than there is.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use foreshade_enact::fakes::rack::{Demand, Rack, RackConfig};
 use foreshade_enact::{Hypervisor, Observed};
@@ -130,6 +131,16 @@ fn the_memory_of_a_shadow_counts_on_its_host() {
     assert_eq!(r.enact(2 * MIN, &decision(0, 0, Action::ReleaseShadow)).0, OutcomeKind::Applied);
     r.advance(2 * MIN, MIN, true, |_| demand(100, 4096));
     assert_eq!(r.totals().shadow_ms, before.shadow_ms, "a released shadow costs nothing more");
+}
+
+#[test]
+fn everything_a_migration_and_a_shadow_hold_is_kept_from_the_next() {
+    let mut r = rack(3, &[0, 1, 2]);
+    r.advance(0, MIN, true, |_| demand(100, 4096));
+    let create = Action::CreateShadow { host: HostId(1), size: allocation(1000, 4096) };
+    assert_eq!(r.enact(MIN, &decision(0, 0, create)).0, OutcomeKind::Applied);
+    let moved = r.enact(MIN, &decision(2, 2, Action::Migrate { to: HostId(1) }));
+    assert_eq!(moved.0, OutcomeKind::NoCapacity, "the shadow of vm0 has the rest of host 1");
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! What holds for every plan, whatever the rack, the forecasts and the scores.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 

@@ -5,6 +5,7 @@ pub mod backtest;
 pub mod fleet;
 pub mod report;
 pub mod rows;
+pub mod scenario;
 pub mod world;
 
 /// Samples that are history only: sent over the same path, never decided on, never scored (12 h at 300 s).

@@ -1,0 +1,27 @@
+//! Scripted situations on one rack: a few hosts, a few VMs, demand written down line by line. They run through the same
+//! core and the same rack as a fleet, and what was decided and why is printed, tick by tick.
+//!
+//! ```text
+//! cadence 300                      seconds between samples
+//! warm-up 144                      samples before the first decision
+//! end 200                          the last sample
+//! hosts 2 cores 8 gib 64           all alike
+//! policy host_limit_percent 90     any number of the policy
+//! mode advise                      else auto
+//! memory fixed                     memory is left alone; else managed
+//! vm web cores 4 gib 8 on 0
+//!   cpu 1.0                        cores; memory in GiB. Later lines win where they apply.
+//!   memory 2.5
+//!   cpu 3.0 from 150 [to 160]      from a tick until before another
+//!   cpu 3.0 every 24 at 12 for 3   each 24 ticks, starting at 12, for 3 ticks
+//!   cpu 1.0 ramp 3.0 from 150 to 160
+//!   noise 0.1                      up to 0.1 cores more or less, the same each run
+//!   missing from 160 to 170        no samples
+//! show all | moves | totals        moves leaves resizes out; each tick they are counted
+//! ```
+
+mod run;
+mod script;
+
+pub use run::{Run, RunError, Step, run};
+pub use script::{Part, Script, ScriptError, Series, Show, VmScript};

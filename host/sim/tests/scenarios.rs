@@ -1,0 +1,253 @@
+//! Scripted situations through the real core and rack. Each has its account beside it (`scenarios/NAME.golden`), and
+//! here what must hold whatever the policy's figures are. `BLESS=1 cargo test -p foreshade-sim --test scenarios` writes
+//! the accounts anew.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::path::{Path, PathBuf};
+
+use foreshade_appliance_core::Core;
+use foreshade_sim::scenario::{Run, Script, Show, run};
+use foreshade_types::{Action, HoldReason, Horizon, HostId, Rule, Tick, VmId};
+
+fn path(name: &str, ending: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(format!("{name}.{ending}"))
+}
+
+/// Runs a scenario and compares its account with the one beside it.
+fn play(name: &str) -> Run {
+    let text = std::fs::read_to_string(path(name, "txt")).unwrap();
+    let script = Script::parse(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let done = run(&script).unwrap();
+    let account = done.account();
+    assert_eq!(run(&script).unwrap().account(), account, "{name}: not the same twice");
+    let golden = path(name, "golden");
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&golden, &account).unwrap();
+    }
+    let want = std::fs::read_to_string(&golden).unwrap_or_default();
+    if want != account {
+        let other = want.lines().zip(account.lines()).position(|(a, b)| a != b);
+        let line = other.unwrap_or_else(|| want.lines().count().min(account.lines().count()));
+        let at = |s: &str| s.lines().nth(line).unwrap_or("(its end)").to_owned();
+        panic!(
+            "{name}: the account differs from line {} on; BLESS=1 writes it anew if that is meant\n- {}\n+ {}",
+            line + 1,
+            at(&want),
+            at(&account)
+        );
+    }
+    done
+}
+
+/// CPU allocated to a VM (a resize under way counted as done) as seen at each step.
+fn allocated(r: &Run, vm: usize) -> Vec<(u64, u64)> {
+    r.steps.iter().map(|s| (s.tick.0, s.observed[vm].allocation.cpu.0)).collect()
+}
+
+/// How many of the growths of VM 0 to `percent` or more were in force before the demand came that the old allocation could
+/// not have carried; the demand is the script's own.
+fn met_ahead(r: &Run, from: u64, percent: u64) -> usize {
+    let cadence_ms = u64::from(r.script.cadence_s) * 1000;
+    // Resizes take 5 s: on long samples they land in the first sub-step.
+    let slack_ms = if r.script.cadence_s < 10 { 0 } else { 10_000 };
+    let mut met = 0;
+    for (d, o) in r.steps.iter().flat_map(|s| s.decisions.iter().zip(&s.outcomes)) {
+        let Action::PreAllocate { to } = d.action else { continue };
+        let had = d.reason.threshold;
+        if d.caused_by.0 < from || to.cpu.0 * 100 < had * percent {
+            continue;
+        }
+        let needs = |t: &u64| r.script.vms[0].demand(Tick(*t)).cpu.0 > had;
+        // Sample t is the interval that ends there; what was needed when it was decided came too late.
+        let short = (d.caused_by.0..=r.script.end).find(needs);
+        met += usize::from(short.is_some_and(|t| o.effective_at_ms <= (t - 1) * cadence_ms + slack_ms));
+    }
+    met
+}
+
+#[test]
+fn a_periodic_spike_is_met_and_given_back() {
+    let r = play("periodic-spike");
+    assert!(r.decisions("pre-allocate").count() > 0 && r.decisions("give-back").count() > 0);
+    assert!(met_ahead(&r, 144, 120) >= 3, "each of three spikes is met while it rises");
+    // Between the spikes it does not keep what the spike needed.
+    let after: Vec<_> =
+        allocated(&r, 0).into_iter().filter(|(t, _)| *t > 160 && (*t - 12) % 24 == 20).collect();
+    assert!(!after.is_empty() && after.iter().all(|(_, a)| *a < 6000), "{after:?}");
+    assert!(r.decisions("pre-allocate").all(|d| d.reason.rule == Rule::DemandAboveAllocation));
+}
+
+#[test]
+fn a_transient_peak_gets_a_shadow_that_is_used_and_released() {
+    let r = play("transient-peak");
+    let first = |name| r.decisions(name).map(|d| d.caused_by).next();
+    let (made, shifted) = (first("create-shadow").unwrap(), first("shift-traffic").unwrap());
+    let back = r.decisions("shift-back").map(|d| d.caused_by).find(|t| *t > shifted).unwrap();
+    assert!(made < shifted && shifted < back);
+    assert!(r.decisions("release-shadow").any(|d| d.caused_by > back), "it is not kept for good");
+    for d in r.decisions("create-shadow") {
+        let Action::CreateShadow { host, .. } = d.action else { continue };
+        assert_ne!(host, d.observed_host);
+    }
+    let last = r.steps.last().unwrap();
+    assert!(last.observed.iter().all(|o| o.shadow == Default::default()), "no shadow outlives the peaks");
+}
+
+#[test]
+fn a_sustained_overload_moves_a_vm_to_where_there_is_room() {
+    let r = play("sustained-overload");
+    let moves: Vec<_> = r.decisions("migrate").collect();
+    assert!(!moves.is_empty());
+    for d in &moves {
+        // Host 1 is at 6.5 of 8 cores and cannot take any of them.
+        assert_eq!((d.observed_host, d.action), (HostId(0), Action::Migrate { to: HostId(2) }));
+    }
+    assert_eq!(r.totals.migrations as usize, moves.len());
+    assert!(r.steps.iter().rev().take(10).all(|s| s.contention_s == 0), "the move ends the shortage");
+}
+
+#[test]
+fn two_full_hosts_have_no_beneficial_move_and_share_fairly() {
+    let r = play("both-full");
+    assert_eq!(r.totals.migrations, 0);
+    let full: Vec<_> = r.steps.iter().filter(|s| s.tick.0 >= 153).collect();
+    assert!(full.iter().any(|s| s.unrelieved.contains(&(HostId(0), HoldReason::NoBeneficialMove))));
+    assert!(r.steps.iter().flat_map(|s| &s.decisions).any(|d| d.reason.rule == Rule::FairShare));
+    for s in full.iter().filter(|s| s.tick.0 >= 156) {
+        for small in [0, 3] {
+            let o = &s.observed[small];
+            assert!(o.cpu_throttled.0 * 100 <= 1000, "{} at {}: {:?}", o.vm, s.tick, o.cpu_throttled);
+        }
+    }
+}
+
+#[test]
+fn nothing_acts_on_stale_telemetry() {
+    let r = play("stale");
+    let silent = |t: u64| r.steps[(t - r.steps[0].tick.0) as usize].decisions.iter().any(|d| d.vm == VmId(0));
+    // Missing from 152: the last sample is that of 151, more than 3 ticks old from 155 on.
+    for s in r.steps.iter().filter(|s| (155..168).contains(&s.tick.0)) {
+        assert_eq!(s.holds.get(&HoldReason::Stale), Some(&1), "{}", s.tick);
+        assert!(!silent(s.tick.0), "{}", s.tick);
+    }
+    for s in r.steps.iter().filter(|s| !(155..168).contains(&s.tick.0)) {
+        assert_eq!(s.holds.get(&HoldReason::Stale), None, "{}", s.tick);
+    }
+    assert!((168..190).any(silent), "decisions resume with the samples");
+}
+
+#[test]
+fn nothing_acts_on_a_cold_series() {
+    let r = play("cold");
+    let cold: Vec<_> = r.steps.iter().filter(|s| s.holds.contains_key(&HoldReason::Cold)).collect();
+    assert!(cold.first().is_some_and(|s| s.tick == r.steps[0].tick), "cold from the start");
+    let warm = cold.last().unwrap().tick;
+    assert!(warm.0 > 148 && warm.0 < 180, "too little history until {warm}");
+    for s in r.steps.iter().filter(|s| s.tick <= warm) {
+        assert!(s.decisions.iter().all(|d| d.vm != VmId(0)), "{}", s.tick);
+    }
+}
+
+#[test]
+fn a_noisy_host_does_not_flap() {
+    let r = play("no-flapping");
+    let base = r.script.policy.cool_down_ticks;
+    assert!(r.totals.migrations > 0, "a script in which nothing moves proves nothing");
+    for vm in 0..r.script.vms.len() as u32 {
+        let moves: Vec<_> =
+            r.decisions("migrate").filter(|d| d.vm == VmId(vm)).map(|d| d.caused_by.0).collect();
+        for (i, w) in moves.windows(2).enumerate() {
+            let rest = base << i.min(6);
+            assert!(w[1] - w[0] >= rest, "vm{vm} rests {} of {rest} ticks: {moves:?}", w[1] - w[0]);
+        }
+        // 6, 12, ... 384 ticks of rest: at most 8 moves fit into 1,000 ticks, whatever the demand does.
+        assert!(moves.len() <= 8, "vm{vm}: {moves:?}");
+    }
+    for s in &r.steps {
+        let n = s.decisions.iter().filter(|d| matches!(d.action, Action::Migrate { .. })).count();
+        let under_way = s.observed.iter().filter(|o| o.migrating).count();
+        assert!(n + under_way <= r.script.policy.migrations_per_tick as usize, "{}", s.tick);
+    }
+}
+
+#[test]
+fn mode_advise_sends_nothing_and_says_how_much() {
+    let r = play("advise");
+    assert!(r.steps.iter().all(|s| s.decisions.is_empty()));
+    assert_eq!(r.totals.migrations, 0);
+    let advised: u64 = r.steps.iter().map(|s| s.advised).sum();
+    assert!(advised > 0 && r.account().contains(&format!("advised, not sent: {advised}")));
+    assert!(r.steps.iter().any(|s| s.holds.contains_key(&HoldReason::Advise)));
+}
+
+#[test]
+fn growth_of_a_fifth_is_in_force_before_a_ramp_of_seconds_arrives() {
+    let r = play("fast-ramp");
+    let horizons = Core::horizons(1);
+    assert_eq!(horizons[..2], [Horizon::Peak(30), Horizon::Step(5)], "5 s and 30 s ahead on samples of 1 s");
+    assert!(r.decisions("pre-allocate").all(|d| d.reason.horizon_s == 5), "the reason names the horizon");
+    assert!(met_ahead(&r, 260, 120) > 0, "no growth of 20 % or more was in force before it was needed");
+    let ramp: u64 = r.steps.iter().filter(|s| (260..300).contains(&s.tick.0)).map(|s| s.contention_s).sum();
+    assert!(ramp <= 8, "short for {ramp} of 40 s");
+}
+
+#[test]
+fn memory_is_never_given_back_below_the_working_set() {
+    let r = play("working-set");
+    let mut shrunk = 0;
+    for s in &r.steps {
+        for d in &s.decisions {
+            let (Action::GiveBack { to } | Action::PreAllocate { to }) = d.action else { continue };
+            let o = &s.observed[0];
+            assert!(to.memory >= o.memory_used + o.memory_throttled, "{}: {}", s.tick, to.memory);
+            shrunk += usize::from(to.memory < o.allocation.memory);
+        }
+    }
+    assert!(shrunk > 0, "what is not used is given back");
+}
+
+#[test]
+fn every_script_has_its_account_and_every_account_its_script() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let mut names: Vec<_> =
+        std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    for n in &names {
+        let (stem, ending) = n.split_once('.').unwrap();
+        assert!(ending == "txt" || ending == "golden", "{n}");
+        assert!(path(stem, "txt").is_file(), "{n}");
+        assert!(std::env::var_os("BLESS").is_some() || path(stem, "golden").is_file(), "{n}");
+        assert!(include_str!("scenarios.rs").contains(&format!("play(\"{stem}\")")), "{n} is not played");
+    }
+}
+
+#[test]
+fn a_script_that_cannot_be_read_names_its_line() {
+    let ok = "end 150\nhosts 1 cores 8 gib 8\nvm a cores 1 gib 1 on 0\ncpu 1\n";
+    assert_eq!(Script::parse(ok).unwrap().show, Show::All);
+    for (bad, line, what) in [
+        ("cpu 1", 5, ""),
+        ("cpu", 5, "cpu is missing"),
+        ("cpu much", 5, "give a number"),
+        ("cpu NaN", 5, "give 0 to"),
+        ("cpu -1", 5, "give 0 to"),
+        ("cpu 1 ramp 2", 5, "needs from and to"),
+        ("cpu 1 from 5 to 5", 5, "not after"),
+        ("cpu 1 every 0 at 0 for 0", 5, ""),
+        ("cpu 1 2", 5, "more than"),
+        ("speed 1", 5, "not known"),
+        ("policy host_limit 1", 5, "unknown field"),
+        ("policy host_limit_percent 900", 5, "out of range"),
+        ("mode fast", 5, "auto, advise or off"),
+        ("show less", 5, "all, moves or totals"),
+        ("cadence 0", 0, "1 s apart"),
+        ("vm b cores 1 gib 1 on 3", 0, "of 1 hosts"),
+        ("end 3", 0, "not after warm-up"),
+    ] {
+        match Script::parse(&format!("{ok}{bad}\n")) {
+            Ok(_) => assert_eq!(what, "", "{bad:?} was read"),
+            Err(e) => assert!(e.line == line && e.what.contains(what) && !what.is_empty(), "{bad:?}: {e}"),
+        }
+    }
+    assert!(Script::parse("").is_err());
+}

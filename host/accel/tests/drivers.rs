@@ -55,7 +55,7 @@ fn unknown_and_unbuilt_names_say_so_in_one_line() {
     let unknown = open("tpu\n").unwrap_err().to_string();
     assert_eq!(
         unknown,
-        "no back end is called 'tpu\\n'; `foreshade devices` lists them: auto, opencl-fpga, cuda, opencl-gpu, wgpu, cpu"
+        "no back end is called 'tpu\\n'; there are auto, opencl-fpga, cuda, opencl-gpu, wgpu, cpu"
     );
     let cuda = open("cuda").unwrap_err().to_string();
     assert_eq!(cuda, "back end 'cuda' cannot be used: not built yet; use --backend cpu");

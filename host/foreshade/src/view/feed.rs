@@ -150,7 +150,7 @@ impl Observer for Feed {
         for d in s.decisions.iter().filter(moves_load).chain(largest_resize(s)) {
             out.push_str(&self.decision_line(core, d));
         }
-        if (decision_tick(s.tick) - 1) % HEAT_EVERY == 0 && !self.follows {
+        if (decision_tick(s.tick) - 1).is_multiple_of(HEAT_EVERY) && !self.follows {
             out.push_str(&heat::map(core, &format!("tick {}", decision_tick(s.tick)), self.colour));
         }
         self.progress.print(&out);

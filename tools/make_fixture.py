@@ -29,7 +29,7 @@ def samples(traces, column, rng):
     wide = bb.pivot(index="ts", columns="vm", values=column).to_numpy(np.float64)
     busy = np.argsort(-np.nan_to_num(wide).std(0))[:2]
     rows = [points(column, wide[300 : 300 + STEPS, i]) for i in busy]
-    g = pq.read_table(f"{traces}/gcd_350/vms350.parquet").to_pandas()
+    g = pq.read_table(f"{traces}/gcd_400/vms400.parquet").to_pandas()
     rows.append(g[["cpu_pct", "mem_pct"][column != "cpu_pct"]].to_numpy()[:STEPS])
     x = np.array(rows, np.float32)
     x[1, 1:][rng.random(STEPS - 1) < 0.05] = np.nan

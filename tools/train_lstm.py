@@ -37,7 +37,7 @@ GROUPS = ("cpu", "other")
 def demo_ids(traces):
     """Identities shown in the demo: Bitbrains VMs and gcd jobs."""
     vms = pc.unique(pq.read_table(f"{traces}/bitbrains_tiny/tiny_40vms_7days.parquet", columns=["vm"])["vm"])
-    gcd = pc.unique(pq.read_table(f"{traces}/gcd_350/vms350.parquet")["vm"].cast("string"))
+    gcd = pc.unique(pq.read_table(f"{traces}/gcd_400/vms400.parquet")["vm"].cast("string"))
     return {f"bitbrains:{v}" for v in vms.to_pylist()} | {f"gcd:{v.split('_')[1]}" for v in gcd.to_pylist()}
 
 

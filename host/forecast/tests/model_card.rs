@@ -52,7 +52,7 @@ fn no_vm_or_job_of_the_demo_was_trained_on() {
     let trained: BTreeSet<&str> = hashes.iter().map(|h| h.as_str().unwrap()).collect();
     assert!(trained.len() > 300, "the card lists {} ids", trained.len());
     let bitbrains = vms("bitbrains_tiny/tiny_40vms_7days.parquet");
-    let gcd = vms("gcd_350/vms350.parquet");
+    let gcd = vms("gcd_400/vms400.parquet");
     assert_eq!((bitbrains.len(), gcd.len()), (40, 400));
     // A series is a day of a job: the job counts, not the series.
     let jobs: BTreeSet<&str> = gcd.iter().map(|name| name.split('_').nth(1).unwrap()).collect();

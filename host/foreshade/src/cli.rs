@@ -103,7 +103,7 @@ pub struct FleetArgs {
 }
 
 const DEMO_EXAMPLES: &str = "Examples:
-  foreshade demo                                    # 350 VMs of a Google trace, one day
+  foreshade demo                                    # 400 VMs of a Google trace, one day
   foreshade demo --trace bitbrains                  # 40 VMs, seven days, six resources
   foreshade demo --trace my.parquet --vm-size 8:32 --report out.json
   foreshade demo --ticks 3 --follow vm7             # one VM's sample through the ten hops";
@@ -133,7 +133,7 @@ pub struct DemoArgs {
 }
 
 const BACKTEST_EXAMPLES: &str = "Examples:
-  foreshade backtest --trace traces/gcd_350/vms350.parquet --report out.json
+  foreshade backtest --trace traces/gcd_400/vms400.parquet --report out.json
   foreshade backtest --trace bitbrains --baseline reactive --policy my.toml --report out.json";
 
 /// `foreshade backtest`

@@ -9,8 +9,8 @@ use foreshade_telemetry::trace::{SIZES_FILE, Trace};
 use crate::Failure;
 use crate::cli::FleetArgs;
 
-const GCD: &[u8] = include_bytes!("../../../traces/gcd_350/vms350.parquet");
-const GCD_README: &str = include_str!("../../../traces/gcd_350/README.md");
+const GCD: &[u8] = include_bytes!("../../../traces/gcd_400/vms400.parquet");
+const GCD_README: &str = include_str!("../../../traces/gcd_400/README.md");
 const TINY: &[u8] = include_bytes!("../../../traces/bitbrains_tiny/tiny_40vms_7days.parquet");
 const TINY_VMS: &[u8] = include_bytes!("../../../traces/bitbrains_tiny/vms.parquet");
 const TINY_README: &str = include_str!("../../../traces/bitbrains_tiny/README.md");
@@ -34,7 +34,7 @@ impl Traces {
             Ok(Self { trace, name: name.into(), memory_consumed: consumed(readme) })
         };
         match which {
-            "gcd" => shipped("gcd_350", GCD.into(), None, GCD_README),
+            "gcd" => shipped("gcd_400", GCD.into(), None, GCD_README),
             "bitbrains" => shipped("bitbrains_tiny", TINY.into(), Some(TINY_VMS.into()), TINY_README),
             path => Self::read(Path::new(path)),
         }

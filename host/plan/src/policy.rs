@@ -74,11 +74,11 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             mode: Mode::Advise,
-            contention_price_millicores: 10_000,
+            contention_price_millicores: 5_000,
             memory_quantile_permille: 990,
             margin_percent: 1,
             grow_band_percent: 2,
-            give_back_band_percent: 2,
+            give_back_band_percent: 4,
             floor_millicores: 20,
             floor_mib: 64,
             working_set_margin_percent: 5,
@@ -88,7 +88,7 @@ impl Default for Policy {
             shadow_creation_threshold_permille: 990,
             shift_percent: 50,
             shift_back_percent: 88,
-            shadow_idle_ticks: 6,
+            shadow_idle_ticks: 3,
             max_shadow_age_ticks: 72,
             shadows_per_rack: 4,
             shadow_cpu_divisor: 16,

@@ -145,11 +145,17 @@ fn fitting<'a>(
     out
 }
 
-/// Of the moves that suffice, the cheapest (least memory to copy); where none suffices, the one that helps most.
-fn best<'a>(mut moves: Vec<Move<'a>>, limit: u64, taken: &BTreeSet<HostId>) -> Option<Move<'a>> {
+/// Of the moves that suffice, the cheapest (least memory to copy). Where none suffices a share that helps most is still
+/// worth its shadow; a migration is not: the host would run over all the same, and the VM would have moved for nothing.
+fn best<'a>(
+    mut moves: Vec<Move<'a>>,
+    limit: u64,
+    taken: &BTreeSet<HostId>,
+    must_suffice: bool,
+) -> Option<Move<'a>> {
     moves.retain(|m| !taken.contains(&m.to));
     let suffices = |m: &Move<'_>| m.source_after <= limit;
-    if moves.iter().any(suffices) {
+    if must_suffice || moves.iter().any(suffices) {
         moves.retain(suffices);
         moves.into_iter().min_by_key(|m| (m.vm.memory_demand, m.target_after, m.vm.id, m.to))
     } else {
@@ -188,7 +194,7 @@ impl Round<'_> {
     /// The host is likely to run over: shift, migrate or make a shadow.
     fn due(&mut self, input: &PlanInput<'_>, h: &HostView, draft: &mut Draft) -> Result<(), HoldReason> {
         let shifts = fitting(input, self.scores, self.policy, h, self.policy.shift_percent, true);
-        if let Some(m) = best(shifts, self.policy.host_limit(h), &BTreeSet::new()) {
+        if let Some(m) = best(shifts, self.policy.host_limit(h), &BTreeSet::new(), false) {
             let share = self.policy.shift_percent;
             let size = Allocation {
                 cpu: foreshade_types::Millicores(m.vm.cpu.peak.q95 * u64::from(share) / 100)
@@ -226,7 +232,8 @@ impl Round<'_> {
         no_shadow: HoldReason,
     ) -> Result<(), HoldReason> {
         let moves = fitting(input, self.scores, self.policy, h, 100, false);
-        let m = best(moves, self.policy.host_limit(h), &self.taken).ok_or(HoldReason::NoBeneficialMove)?;
+        let m =
+            best(moves, self.policy.host_limit(h), &self.taken, true).ok_or(HoldReason::NoBeneficialMove)?;
         if !self.budget.take() {
             return Err(HoldReason::Budget);
         }
@@ -247,7 +254,8 @@ impl Round<'_> {
             return Err(HoldReason::Budget);
         }
         let moves = fitting(input, self.scores, self.policy, h, self.policy.shift_percent, false);
-        let m = best(moves, self.policy.host_limit(h), &self.taken).ok_or(HoldReason::NoBeneficialMove)?;
+        let m =
+            best(moves, self.policy.host_limit(h), &self.taken, false).ok_or(HoldReason::NoBeneficialMove)?;
         self.shadows += 1;
         self.taken.insert(m.to);
         let size = self.policy.idle_shadow(m.vm);

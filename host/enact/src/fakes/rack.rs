@@ -8,6 +8,8 @@
 //! ```
 //! A sample at tick t+1 describes the interval that ends there: decisions taken at t meet demand nobody has seen yet.
 
+use std::collections::VecDeque;
+
 use foreshade_types::{
     Action, Allocation, Decision, HostId, Mebibytes, Millicores, OutcomeKind, VmId, VmSize,
 };
@@ -131,7 +133,8 @@ struct Vm {
     size: VmSize,
     host: HostId,
     allocation: Allocation,
-    resize: Option<(u64, Allocation)>,
+    /// Resizes under way, in the order they take effect: a later one does not hold an earlier one up.
+    resizes: VecDeque<(u64, Allocation)>,
     shadow: Option<Shadow>,
     migration: Option<Migration>,
     demand: Demand,
@@ -184,7 +187,7 @@ impl Rack {
             size,
             host,
             allocation: size.into(),
-            resize: None,
+            resizes: VecDeque::new(),
             shadow: None,
             migration: None,
             demand: Demand::default(),
@@ -231,8 +234,9 @@ impl Rack {
         self.now_ms = now_ms;
         let mut switched = Vec::new();
         for v in &mut self.vms {
-            if let Some((_, to)) = v.resize.take_if(|(at, _)| *at <= now_ms) {
+            while let Some(&(_, to)) = v.resizes.front().filter(|(at, _)| *at <= now_ms) {
                 v.allocation = to;
+                v.resizes.pop_front();
             }
             if let Some(s) = &mut v.shadow
                 && let Some((_, share, size)) = s.pending.take_if(|(at, ..)| *at <= now_ms)
@@ -357,7 +361,8 @@ impl Hypervisor for Rack {
         match d.action {
             Action::PreAllocate { to } | Action::GiveBack { to } => {
                 let at = now_ms + config.resize_ms;
-                v.resize = Some((at, Self::clamp(v, to)));
+                let to = Self::clamp(v, to);
+                v.resizes.push_back((at, to));
                 (OutcomeKind::Applied, at)
             }
             Action::CreateShadow { host, size } => {
@@ -423,7 +428,7 @@ impl Hypervisor for Rack {
                     memory_throttled: v.demand.memory - memory_used,
                     io_kbs: v.demand.io_kbs,
                     sampled: v.demand.sampled,
-                    allocation: v.resize.map_or(v.allocation, |(_, to)| to),
+                    allocation: v.resizes.back().map_or(v.allocation, |(_, to)| *to),
                     dirty_mib_s: v.dirty_mib_s() as f32,
                     shadow: match &v.shadow {
                         None => ShadowStatus::None,

@@ -1,0 +1,175 @@
+//! Racks for the planner, quiet ones by hand and random ones.
+
+use foreshade_plan::{
+    Bound, HostView, Mode, MoveScore, PlanInput, Policy, ShadowState, ShadowView, VmForecast, VmView,
+};
+use foreshade_types::{Allocation, HostId, Mebibytes, Millicores, RackId, Readiness, Tick, VmId, VmSize};
+use proptest::prelude::*;
+
+pub const NOW: Tick = Tick(100);
+
+pub fn auto() -> Policy {
+    Policy { mode: Mode::Auto, ..Policy::default() }
+}
+
+/// A bound with no spread: the planner has nothing to price.
+pub fn sure(x: u64) -> Bound {
+    Bound { q50: x, q90: x, q95: x, q99: x }
+}
+
+pub fn forecast(x: u64) -> VmForecast {
+    VmForecast { peak: sure(x), step: sure(x), hour: sure(x) }
+}
+
+/// A VM of 4 cores and 8 GiB that has all it was sold, uses `cpu` millicores and 1 GiB and will go on to.
+pub fn vm(id: u32, host: u32, cpu: u64) -> VmView {
+    let size = VmSize { cpu: Millicores(4000), memory: Mebibytes(8192) };
+    VmView {
+        id: VmId(id),
+        host: HostId(host),
+        size,
+        allocation: size.into(),
+        cpu_demand: Millicores(cpu),
+        memory_demand: Mebibytes(1024),
+        cpu: forecast(cpu),
+        memory: Some(forecast(1024)),
+        readiness: Readiness::Ready,
+        stale_ticks: 0,
+        shadow: None,
+        migrating: false,
+        cool_down: false,
+    }
+}
+
+/// A host of 32 cores and 256 GiB.
+pub fn host(id: u32, load: u64, peak: u64, hour: u64) -> HostView {
+    HostView {
+        id: HostId(id),
+        cpu: Millicores(32_000),
+        memory: Mebibytes(262_144),
+        load: Millicores(load),
+        memory_load: Mebibytes(8192),
+        peak: sure(peak),
+        hour: sure(hour),
+    }
+}
+
+/// A rack that owns its rows.
+#[derive(Debug, Clone)]
+pub struct OwnedInput {
+    pub vms: Vec<VmView>,
+    pub hosts: Vec<HostView>,
+    pub migrations_left: u32,
+    pub scores: Vec<MoveScore>,
+}
+
+impl OwnedInput {
+    pub fn new(vms: Vec<VmView>, hosts: Vec<HostView>) -> Self {
+        Self { vms, hosts, migrations_left: 2, scores: vec![MoveScore::default(); 200] }
+    }
+
+    pub fn view(&self) -> PlanInput<'_> {
+        PlanInput {
+            rack: RackId(0),
+            tick: NOW,
+            vms: &self.vms,
+            hosts: &self.hosts,
+            cadence_s: 300,
+            migrations_left: self.migrations_left,
+        }
+    }
+}
+
+fn any_bound(most: u64) -> impl Strategy<Value = Bound> {
+    prop::collection::vec(0..=most, 4).prop_map(|mut q| {
+        q.sort_unstable();
+        Bound { q50: q[0], q90: q[1], q95: q[2], q99: q[3] }
+    })
+}
+
+fn any_forecast(most: u64) -> impl Strategy<Value = VmForecast> {
+    (any_bound(most), any_bound(most), any_bound(most)).prop_map(|(peak, step, hour)| VmForecast {
+        peak,
+        step,
+        hour,
+    })
+}
+
+fn any_shadow(hosts: u32) -> impl Strategy<Value = ShadowView> {
+    let state = prop_oneof![
+        Just(ShadowState::Provisioning),
+        Just(ShadowState::Ready),
+        (1u8..=90).prop_map(|share_percent| ShadowState::Active { share_percent }),
+    ];
+    (0..hosts, state, 500u64..4000, 64u64..1024, 0u64..100, 0u64..100).prop_map(|(h, state, c, m, a, b)| {
+        ShadowView {
+            host: HostId(h),
+            size: Allocation { cpu: Millicores(c), memory: Mebibytes(m) },
+            state,
+            created: Tick(a.min(b)),
+            last_needed: Tick(a.max(b)),
+        }
+    })
+}
+
+fn any_vm(hosts: u32) -> impl Strategy<Value = VmView> {
+    let size = (500u64..=16_000, 512u64..=65_536);
+    let state = (
+        prop::option::weighted(0.2, any_shadow(hosts)),
+        prop_oneof![8 => Just(0u64), 1 => 1u64..4, 1 => 4u64..50, 1 => Just(u64::MAX)],
+        prop_oneof![4 => Just(Readiness::Ready), 1 => Just(Readiness::Fallback), 1 => Just(Readiness::Cold)],
+        prop::bool::weighted(0.1),
+        prop::bool::weighted(0.2),
+        any::<bool>(),
+    );
+    (size, 0..hosts, state).prop_flat_map(move |((c, m), home, state)| {
+        let load = (0..=c, 0..=m, 20..=c, 64..=m, any_forecast(c), any_forecast(m));
+        load.prop_map(move |(cpu, memory, ac, am, cpu_forecast, memory_forecast)| {
+            let (shadow, stale_ticks, readiness, migrating, cool_down, managed) = state;
+            // A shadow is on another host by the rack's contract.
+            let shadow = shadow.filter(|s| s.host.0 != home && !migrating);
+            VmView {
+                id: VmId(0),
+                host: HostId(home),
+                size: VmSize { cpu: Millicores(c), memory: Mebibytes(m) },
+                allocation: Allocation { cpu: Millicores(ac), memory: Mebibytes(am.max(memory)) },
+                cpu_demand: Millicores(cpu),
+                memory_demand: Mebibytes(memory),
+                cpu: cpu_forecast,
+                memory: managed.then_some(memory_forecast),
+                readiness,
+                stale_ticks,
+                shadow,
+                migrating,
+                cool_down,
+            }
+        })
+    })
+}
+
+/// Any rack of 2 to 4 hosts and up to 12 VMs: ids with gaps, hosts that run over or idle, scores that fit or not.
+pub fn any_input() -> impl Strategy<Value = OwnedInput> {
+    (2u32..=4).prop_flat_map(|n| {
+        let hosts = prop::collection::vec((any_bound(48_000), any_bound(48_000), 0u64..40_000), n as usize);
+        let score =
+            (any_bound(40_000), any_bound(40_000)).prop_map(|(source, target)| MoveScore { source, target });
+        let low =
+            (any_bound(24_000), any_bound(24_000)).prop_map(|(source, target)| MoveScore { source, target });
+        let scores = prop::collection::vec(prop_oneof![score, low], 200);
+        (prop::collection::vec(any_vm(n), 0..12), hosts, 0u32..4, scores).prop_map(
+            |(mut vms, hosts, migrations_left, scores)| {
+                vms.iter_mut().enumerate().for_each(|(i, v)| v.id = VmId(i as u32 * 3 + 1));
+                let hosts = hosts.into_iter().enumerate().map(|(i, (peak, hour, load))| HostView {
+                    id: HostId(i as u32),
+                    cpu: Millicores(32_000),
+                    memory: Mebibytes(262_144),
+                    load: Millicores(load),
+                    memory_load: Mebibytes(load),
+                    peak,
+                    hour,
+                });
+                OwnedInput { vms, hosts: hosts.collect(), migrations_left, scores }
+            },
+        )
+    })
+}

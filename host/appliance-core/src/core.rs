@@ -19,6 +19,19 @@ use crate::{CoreConfig, FollowLine, Record};
 /// Values per VM and tick in the arena: every measured column of the wire.
 const COLUMNS: usize = Column::ALL.len();
 
+/// Columns that become whole millicores and MiB.
+const SIZES: [Column; 6] = [
+    Column::CpuUsedMc,
+    Column::CpuThrottledMc,
+    Column::MemUsedMib,
+    Column::MemThrottledMib,
+    Column::AllocCpuMc,
+    Column::AllocMemMib,
+];
+
+/// 2^24: up to here every whole number is exact in `f32`, and no sum over a fleet overflows. 16,777 cores, 16 TiB.
+const SIZE_MAX: f32 = 16_777_216.0;
+
 /// A decision expires this many sample intervals after the tick that caused it.
 const EXPIRES_AFTER_TICKS: u64 = 1;
 
@@ -229,6 +242,11 @@ impl Core {
         Ok(out)
     }
 
+    /// Are decisions taken at this tick? Not in the warm-up, and not when nothing comes after it.
+    fn decides_at(&self, tick: Tick) -> bool {
+        (self.config.first_decision..self.config.last).contains(&tick)
+    }
+
     fn telemetry(&mut self, host: HostId, tick: Tick, ipc: Bytes, out: &mut Vec<Effect>) {
         let refused = |text: String| Effect::Refused { host, tick, text };
         // A tick that is sealed, or that this host has closed, is a repeat after a reconnect.
@@ -259,7 +277,7 @@ impl Core {
                 Ok(()) => taken += 1,
                 Err(text) => out.push(refused(text)),
             }
-            if self.config.follow == Some(row.vm) {
+            if self.config.follow == Some(row.vm) && self.decides_at(tick) {
                 self.follow_arrival(tick, &row, bytes, view.rows(), out);
             }
         }
@@ -276,6 +294,13 @@ impl Core {
         };
         if !vm.may_be_on(host) {
             return Err(format!("{} is on {}, not on {host}; the row was not used", row.vm, vm.host));
+        }
+        if let Some(c) = SIZES.into_iter().find(|c| row.values[*c as usize] > SIZE_MAX) {
+            let (name, v) = (c.name(), row.values[c as usize]);
+            return Err(format!(
+                "{} from {host}: {name} {v} is more than any machine has ({SIZE_MAX}); the row was not used",
+                row.vm
+            ));
         }
         self.arena.push(tick, row.vm, &row.values).map_err(|e| e.to_string())?;
         vm.see(tick, host, row);
@@ -321,7 +346,7 @@ impl Core {
         self.arena.recycle(sealed);
         let mut summary =
             Summary { tick, decisions: vec![], holds: BTreeMap::new(), unrelieved: vec![], advised: 0 };
-        if tick >= self.config.first_decision && tick < self.config.last {
+        if self.decides_at(tick) {
             let _hop = tracing::info_span!("plan::plan", tick = tick.0).entered();
             for rack in 0..self.config.racks.len() {
                 self.plan_rack(tick, rack, &mut summary, out);
@@ -500,9 +525,8 @@ impl Core {
     }
 
     fn follow_forecast(&self, tick: Tick, sealed: &Sealed, out: &mut Vec<Effect>) {
-        let Some(vm) = self.config.follow.map(VmId::index).filter(|vm| *vm < self.fleet.0.len()) else {
-            return;
-        };
+        let followed = self.config.follow.map(VmId::index).filter(|vm| *vm < self.fleet.0.len());
+        let Some(vm) = followed.filter(|_| self.decides_at(tick)) else { return };
         let lanes = sealed.columns[0].values().len();
         out.push(self.line(
             tick,

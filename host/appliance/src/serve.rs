@@ -16,7 +16,7 @@ use tokio::time::timeout;
 pub struct Options {
     /// The lockstep gives up when nothing moves for this long.
     pub wait_max_ms: u64,
-    /// Trace seconds per wall second; `None` = as fast as it goes.
+    /// Trace seconds per wall second after the warm-up; `None` = as fast as it goes.
     pub speed: Option<f64>,
 }
 
@@ -102,8 +102,10 @@ pub async fn run(
                 }
                 Effect::Release(tick) => {
                     peers.done = tick.0.checked_sub(1).map(Tick);
-                    if let Some(speed) = options.speed {
-                        pause(core.config().cadence_s, speed).await;
+                    // The warm-up is history: nobody waits for it.
+                    let speed = options.speed.filter(|_| tick > core.config().first_decision);
+                    if pause(core.config().cadence_s, speed, &mut stop).await {
+                        return Ok(End::Stopped(peers.done));
                     }
                     peers.release(tick, observer);
                 }
@@ -116,8 +118,12 @@ pub async fn run(
     }
 }
 
-async fn pause(cadence_s: u32, speed: f64) {
-    tokio::time::sleep(Duration::from_secs_f64(f64::from(cadence_s) / speed)).await;
+/// Waits as long as an interval of the trace takes at this speed. True = asked to stop meanwhile.
+async fn pause(cadence_s: u32, speed: Option<f64>, stop: &mut watch::Receiver<bool>) -> bool {
+    let Some(speed) = speed else { return false };
+    // A speed so low that the wait has no number waits for the stop alone.
+    let wait = Duration::try_from_secs_f64(f64::from(cadence_s) / speed).unwrap_or(Duration::MAX);
+    timeout(wait, stop.wait_for(|s| *s)).await.is_ok()
 }
 
 fn waited(core: &Core, options: Options) -> ApplianceError {

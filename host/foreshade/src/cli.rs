@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use foreshade_types::{Mebibytes, Millicores, VmSize};
 
@@ -117,8 +118,8 @@ pub struct DemoArgs {
     /// The fleet.
     #[command(flatten)]
     pub fleet: FleetArgs,
-    /// Trace seconds per wall second; as fast as it goes by default
-    #[arg(long, value_name = "X", value_parser = positive)]
+    /// Trace seconds per wall second after the warm-up; as fast as it goes by default
+    #[arg(long, value_name = "X", value_parser = positive, allow_negative_numbers = true)]
     pub speed: Option<f64>,
     /// Write the report as JSON
     #[arg(long, value_name = "OUT.json")]
@@ -203,4 +204,21 @@ fn vm_size(text: &str) -> Result<VmSize, String> {
 fn positive(text: &str) -> Result<f64, String> {
     let x: f64 = text.parse().map_err(|_| "give a number".to_owned())?;
     if x.is_finite() && x > 0.0 { Ok(x) } else { Err("give a number above 0".into()) }
+}
+
+/// What is wrong with a command line, on one line; `None` if help or the version was asked for.
+pub fn one_line(e: &clap::Error) -> Option<String> {
+    let asked = [
+        ErrorKind::DisplayHelp,
+        ErrorKind::DisplayVersion,
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
+    ];
+    if asked.contains(&e.kind()) {
+        return None;
+    }
+    let text = e.to_string();
+    let what = text.strip_prefix("error: ").unwrap_or(&text);
+    let lines = what.lines().map(str::trim).take_while(|l| !l.starts_with("Usage:"));
+    let said = lines.filter(|l| !l.is_empty() && !l.starts_with("For more information"));
+    Some(format!("{}; see --help", said.collect::<Vec<_>>().join("; ").replace(":; ", ": ")))
 }

@@ -3,10 +3,21 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use foreshade::cli::Cli;
+use foreshade::cli::{Cli, one_line};
 
 fn main() -> ExitCode {
-    match foreshade::run(Cli::parse()) {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and version are answers; of a wrong command line one line is enough.
+        Err(e) => match one_line(&e) {
+            None => e.exit(),
+            Some(line) => {
+                eprintln!("foreshade: {line}");
+                return ExitCode::from(2);
+            }
+        },
+    };
+    match foreshade::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("foreshade: {e}");

@@ -41,6 +41,10 @@ impl Traces {
     }
 
     fn read(path: &Path) -> Result<Self, Failure> {
+        if !path.exists() {
+            let text = "there is no such trace; name a Parquet file, a folder with one, gcd or bitbrains";
+            return Err(Failure::Usage(format!("{}: {text}", path.display())));
+        }
         let file = if path.is_dir() { only_trace(path)? } else { path.to_owned() };
         let trace = Trace::read(&file).map_err(|e| Failure::failed(&e))?;
         let readme = fs::read_to_string(file.with_file_name("README.md")).unwrap_or_default();

@@ -1,14 +1,15 @@
 //! The threads beside the appliance: agents and controllers with a runtime each.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use foreshade_agent::Source;
 use foreshade_client::{AgentConfig, ControllerConfig};
+use foreshade_enact::fakes::rack::Totals;
 use foreshade_enact::{Hypervisor, Observed};
-use foreshade_link::{Ca, Credentials, Identity, Limits, LinkError, Trust, Validity};
+use foreshade_link::{Ca, Credentials, Identity, LinkError, Trust, Validity};
 use foreshade_sim::fleet::Fleet;
 use foreshade_sim::rows;
 use foreshade_sim::world::World;
@@ -16,7 +17,7 @@ use foreshade_types::{ControllerId, Decision, HostId, OutcomeKind, RackId, Tick}
 use foreshade_wire::TelemetryBatch;
 use tokio::runtime;
 
-use super::run::Hooks;
+use super::run::{Enacted, Hooks};
 
 /// The trust domain of the demo's certificates.
 const DOMAIN: &str = "demo.foreshade";
@@ -50,27 +51,58 @@ impl Certificates {
 #[derive(Debug, Clone)]
 pub(super) struct SharedWorld {
     pub(super) fleet: Arc<Fleet>,
-    pub(super) world: Arc<Mutex<World>>,
+    clock: Arc<Mutex<Clock>>,
+}
+
+#[derive(Debug)]
+struct Clock {
+    world: World,
+    /// What the run had cost when the newest interval was over, and the one before: a run that is stopped ends with either.
+    costs: [Option<(Tick, Totals)>; 2],
 }
 
 impl SharedWorld {
     pub(super) fn new(fleet: Arc<Fleet>) -> Self {
-        let world = Arc::new(Mutex::new(World::new(&fleet)));
-        Self { fleet, world }
+        let clock = Clock { world: World::new(&fleet), costs: [None; 2] };
+        Self { fleet, clock: Arc::new(Mutex::new(clock)) }
     }
 
-    pub(super) fn with<R>(&self, f: impl FnOnce(&mut World) -> R) -> R {
-        f(&mut self.world.lock().unwrap_or_else(PoisonError::into_inner))
+    fn lock(&self) -> MutexGuard<'_, Clock> {
+        self.clock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What `host` shows at `tick`; lets the interval pass first if nobody has asked for it yet.
+    fn sample(&self, host: HostId, tick: Tick) -> Vec<Observed> {
+        let clock = &mut *self.lock();
+        if clock.world.tick() < Some(tick) {
+            clock.world.advance_to(&self.fleet, tick);
+            clock.costs = [clock.costs[1], Some((tick, clock.world.totals()))];
+        }
+        clock.world.observe(host)
+    }
+
+    /// What the run had cost at `tick`, the newest or the one before; nothing at any other.
+    pub(super) fn totals_at(&self, tick: Tick) -> Totals {
+        let costs = self.lock().costs;
+        costs.into_iter().flatten().find(|(t, _)| *t == tick).map(|(_, t)| t).unwrap_or_default()
     }
 }
 
-impl Hypervisor for SharedWorld {
+/// The machines as a controller drives them.
+struct Machines {
+    shared: SharedWorld,
+    enacted: Arc<Enacted>,
+}
+
+impl Hypervisor for Machines {
     fn enact(&mut self, now_ms: u64, decision: &Decision) -> (OutcomeKind, u64) {
-        self.with(|w| w.enact(now_ms, decision))
+        let done = self.shared.lock().world.enact(now_ms, decision);
+        (self.enacted)(decision, done.0);
+        done
     }
 
     fn observe(&self, host: HostId) -> Vec<Observed> {
-        self.with(|w| w.observe(host))
+        self.shared.lock().world.observe(host)
     }
 }
 
@@ -82,12 +114,7 @@ struct Replay {
 
 impl Source for Replay {
     fn sample(&mut self, tick: Tick) -> Result<TelemetryBatch, String> {
-        let fleet = Arc::clone(&self.shared.fleet);
-        let observed = self.shared.with(|w| {
-            w.advance_to(&fleet, tick);
-            w.observe(self.host)
-        });
-        rows::batch(&observed).map_err(|e| e.to_string())
+        rows::batch(&self.shared.sample(self.host, tick)).map_err(|e| e.to_string())
     }
 }
 
@@ -131,11 +158,11 @@ pub(super) fn agents(
                 credentials,
                 host: h.id,
                 first_tick: Tick(0),
-                limits: Limits::default(),
+                limits: hooks.limits.clone(),
                 give_up_after_ms: hooks.give_up_after_ms,
             };
             let source = Replay { shared: shared.clone(), host: h.id };
-            let (drop_at, host) = (hooks.drop_at, h.id);
+            let (drop_at, host) = (Arc::clone(&hooks.drop_at), h.id);
             tasks.push(async move {
                 foreshade_agent::run(config, source, |t| drop_at(t, Peer::Agent(host)))
                     .await
@@ -164,11 +191,12 @@ pub(super) fn controllers(
             controller: ControllerId(rack.id.0),
             last_seq: 0,
             epoch: 0,
-            limits: Limits::default(),
+            limits: hooks.limits.clone(),
             give_up_after_ms: hooks.give_up_after_ms,
         };
-        let (machines, cadence_s) = (shared.clone(), shared.fleet.cadence_s);
-        let (drop_at, id) = (hooks.drop_at, rack.id);
+        let machines = Machines { shared: shared.clone(), enacted: Arc::clone(&hooks.enacted) };
+        let cadence_s = shared.fleet.cadence_s;
+        let (drop_at, id) = (Arc::clone(&hooks.drop_at), rack.id);
         tasks.push(async move {
             let dropped = |t| drop_at(t, Peer::Controller(id));
             foreshade_controller::run(config, machines, cadence_s, dropped).await.map_err(|e| e.to_string())

@@ -11,7 +11,7 @@ use foreshade_plan::{Mode, Policy};
 use foreshade_sim::fleet::Fleet;
 use foreshade_sim::report::{PolicyReport, Report};
 use foreshade_sim::{WARM_UP_TICKS, backtest};
-use foreshade_types::{Tick, VmId};
+use foreshade_types::{Decision, OutcomeKind, Tick, VmId};
 use tokio::runtime;
 use tokio::sync::watch;
 
@@ -36,13 +36,20 @@ pub struct Demo {
     follow: Option<VmId>,
 }
 
+/// Hears of a decision and what became of it.
+pub type Enacted = dyn Fn(&Decision, OutcomeKind) + Send + Sync;
+
 /// Where a test may reach in. The default is what people run.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Hooks {
     /// The address a peer dials, given the appliance's: a proxy can stand between.
-    pub dial: fn(SocketAddr, Peer) -> SocketAddr,
+    pub dial: Arc<dyn Fn(SocketAddr, Peer) -> SocketAddr + Send + Sync>,
     /// Cut this peer's connection after this tick?
-    pub drop_at: fn(Tick, Peer) -> bool,
+    pub drop_at: Arc<dyn Fn(Tick, Peer) -> bool + Send + Sync>,
+    /// Hears of each decision that a controller has carried out on the simulated rack.
+    pub enacted: Arc<Enacted>,
+    /// Timeouts of the connections.
+    pub limits: Limits,
     /// How long the lockstep waits for a peer.
     pub wait_max_ms: u64,
     /// How long a peer tries to connect.
@@ -60,8 +67,10 @@ impl std::fmt::Debug for Hooks {
 impl Default for Hooks {
     fn default() -> Self {
         Self {
-            dial: |addr, _| addr,
-            drop_at: |_, _| false,
+            dial: Arc::new(|addr, _| addr),
+            drop_at: Arc::new(|_, _| false),
+            enacted: Arc::new(|_, _| ()),
+            limits: Limits::default(),
             wait_max_ms: 10_000,
             give_up_after_ms: 10_000,
             interrupt: false,
@@ -72,6 +81,8 @@ impl Default for Hooks {
 impl Demo {
     /// Loads the trace and settles the fleet.
     pub fn new(args: &DemoArgs) -> Result<Self, Failure> {
+        // A wrong name is said before anything is shown.
+        drop(open(&args.fleet.backend, args.fleet.threads)?);
         let traces = Traces::load(&args.trace)?;
         let fleet = traces.fleet(&args.fleet)?;
         let follow = args.follow.as_deref().map(|name| find_vm(&fleet, name)).transpose()?;
@@ -118,7 +129,7 @@ pub fn run(demo: &Demo, hooks: Hooks, observer: &mut dyn Observer) -> Result<Rep
     }
     let counts = core.decision_counts().iter().map(|(k, v)| ((*k).to_owned(), *v)).collect();
     report.policies = baselines(&fleet, &demo.policy, None);
-    report.policies.insert("foreshade".into(), PolicyReport::new(&shared.with(|w| w.totals()), counts));
+    report.policies.insert("foreshade".into(), PolicyReport::new(&shared.totals_at(fleet.last), counts));
     report.forecast = core.scores();
     report.hops = Some(timer.report());
     Ok(report)
@@ -151,8 +162,9 @@ fn serve(
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let epoch = core.config().epoch;
         let appliance = certs.appliance().map_err(|e| failed(&e))?;
-        let (server, mut events) = Server::bind(addr, &appliance, &certs.trust(), epoch, Limits::default())
-            .map_err(|e| failed(&e))?;
+        let (server, mut events) =
+            Server::bind(addr, &appliance, &certs.trust(), epoch, hooks.limits.clone())
+                .map_err(|e| failed(&e))?;
         let hosts = demo.fleet.racks.iter().flat_map(|r| r.hosts.iter().map(|h| (h.id, r.id)));
         server.restrict_hosts(hosts.collect());
         let addr = server.local_addr();

@@ -34,7 +34,8 @@ pub(crate) fn allocate(input: &PlanInput<'_>, policy: &Policy, draft: &mut Draft
     let levels: BTreeMap<_, _> =
         input.hosts.iter().filter_map(|h| host_level(input, h.id).map(|l| (h.id, l))).collect();
     for v in input.vms {
-        match resize(v, levels.get(&v.host).copied(), input.cadence_s, policy) {
+        let away = away_percent(v, draft);
+        match resize(v, away, levels.get(&v.host).copied(), input.cadence_s, policy) {
             Ok((action, reason)) => draft.act(Planned { vm: v.id, host: v.host, action, reason }),
             Err(HoldReason::WithinBounds) => {}
             Err(why) => draft.hold(v.id, why),
@@ -42,10 +43,17 @@ pub(crate) fn allocate(input: &PlanInput<'_>, policy: &Policy, draft: &mut Draft
     }
 }
 
+/// The share that the shadow will serve after this tick's relief: a shift that is only planned is not counted on yet.
+fn away_percent(v: &VmView, draft: &Draft) -> u64 {
+    let comes_back =
+        draft.planned(v.id).any(|a| matches!(a, Action::ShiftBack { .. } | Action::ReleaseShadow));
+    if comes_back { 0 } else { v.away_percent() }
+}
+
 /// CPU follows the next sample, priced: it can be regrown within seconds at the next one.
-fn want_cpu(v: &VmView, level: Option<u64>, step_s: u32, policy: &Policy) -> Want {
+fn want_cpu(v: &VmView, away: u64, level: Option<u64>, step_s: u32, policy: &Policy) -> Want {
     let (predicted, quantile_permille) = v.cpu.step.priced(policy.contention_price_millicores);
-    let need = predicted * (100 + policy.margin_percent) / 100 * (100 - v.away_percent()) / 100;
+    let need = predicted * (100 + policy.margin_percent) / 100 * (100 - away) / 100;
     let to = need.max(policy.floor_millicores).min(v.size.cpu.0);
     let fair = level.filter(|l| *l < to);
     let to = fair.map_or(to, |l| l.max(policy.floor_millicores));
@@ -98,6 +106,7 @@ fn reason(w: &Want, resource: Resource, grows: bool, has: u64) -> Reason {
 
 fn resize(
     v: &VmView,
+    away: u64,
     level: Option<u64>,
     step_s: u32,
     policy: &Policy,
@@ -108,7 +117,7 @@ fn resize(
     if v.stale_ticks > policy.max_stale_ticks {
         return Err(HoldReason::Stale);
     }
-    let cpu = want_cpu(v, level, step_s, policy);
+    let cpu = want_cpu(v, away, level, step_s, policy);
     let memory = v.memory.as_ref().map(|f| want_memory(v, f, policy));
     let c = change(&cpu, v.allocation.cpu.0, v.size.cpu.0, policy);
     let m = memory.as_ref().map_or(Change::Keep(HoldReason::WithinBounds), |w| {

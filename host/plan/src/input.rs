@@ -48,14 +48,14 @@ impl Bound {
     /// The allocation at which one more unit is worth its price: the newsvendor's answer. Beyond q90 the tail is taken
     /// as exponential, `P(demand > a) = 0.1 exp(-(a - q90) / tau)` with `tau = (q99 - q90) / ln 10`; holding `a` costs
     /// `a`, running short costs `price`, so the best `a` leaves a risk of `tau / price`: VMs with narrow tails are
-    /// covered further than those with wide ones. Never below the median. Returns the allocation and its quantile in
-    /// thousandths. (Arrow, Harris, Marschak, "Optimal inventory policy", 1951, for the critical ratio.)
+    /// covered further than those with wide ones. The risk is never above a quarter. Returns the allocation and its
+    /// quantile in thousandths. (Arrow, Harris, Marschak, "Optimal inventory policy", 1951, for the critical ratio.)
     pub fn priced(&self, price: u64) -> (u64, u16) {
         if self.q99 <= self.q90 {
             return (self.q99, 999);
         }
         let tau = (self.q99 - self.q90) as f64 / std::f64::consts::LN_10;
-        let risk = (tau / price.max(1) as f64).clamp(1e-4, 0.5);
+        let risk = (tau / price.max(1) as f64).clamp(1e-4, 0.25);
         let a = self.q90 as f64 + tau * (0.1 / risk).ln();
         let a = grid(a.max(self.q50 as f64) as f32);
         (a, ((1.0 - risk) * 1000.0) as u16)

@@ -74,7 +74,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             mode: Mode::Advise,
-            contention_price_millicores: 5_000,
+            contention_price_millicores: 6_000,
             memory_quantile_permille: 990,
             margin_percent: 1,
             grow_band_percent: 2,

@@ -86,6 +86,10 @@ fn only_trace(folder: &Path) -> Result<PathBuf, Failure> {
         }
     }
     found.sort();
+    let sizes = folder.join(SIZES_FILE);
+    if found.is_empty() && sizes.is_file() {
+        found.push(sizes); // alone in its folder it is the trace
+    }
     match found.as_slice() {
         [one] => Ok(one.clone()),
         [] => Err(Failure::Usage(format!(

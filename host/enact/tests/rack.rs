@@ -212,7 +212,7 @@ fn all(r: &Rack) -> Vec<Observed> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(128) })]
 
     /// Whatever is decided on whatever demand: nobody is granted more than it asks for or is allocated, no host gives
     /// more than it has, used + throttled is the demand, no VM is lost, and the account of time is complete.

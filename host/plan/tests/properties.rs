@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::{any_input, auto};
-use foreshade_plan::{Mode, Policy, ShadowState, Verdict, VmView, candidates, plan};
+use foreshade_plan::{Bound, Mode, Policy, ShadowState, Verdict, VmView, candidates, plan};
 use foreshade_types::{Action, HoldReason, HostId, Readiness, Rule, VmId};
 use proptest::prelude::*;
 
@@ -20,7 +20,7 @@ fn blind(v: &VmView, policy: &Policy) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
 
     #[test]
     fn the_same_input_gives_the_same_plan(x in any_input()) {
@@ -210,6 +210,27 @@ proptest! {
             let advise = report.holds().get(&HoldReason::Advise).copied().unwrap_or(0);
             prop_assert_eq!(advise as usize, acted);
         }
+    }
+
+    /// More need, or less confidence asked for, never takes a shadow away. (A load that stays is for a migration, so the
+    /// median is kept low.)
+    #[test]
+    fn shadow_creation_is_monotone_in_need_and_in_confidence(
+        need in 0u64..40_000, more in 0u64..20_000, tail in 0u64..20_000,
+    ) {
+        let creates = |q95: u64, q99: u64, permille: u16| {
+            let mut peaks = common::host(0, 10_000, 0, 10_000);
+            peaks.peak = Bound { q50: 10_000, q90: q95.max(10_000), q95: q95.max(10_000), q99: q99.max(10_000) };
+            let vms = vec![common::vm(0, 0, 3000)];
+            let x = common::OwnedInput::new(vms, vec![peaks, common::host(1, 0, 0, 0)]);
+            let policy = Policy { shadow_creation_threshold_permille: permille, ..auto() };
+            let (p, _) = plan(&x.view(), &x.scores, &policy);
+            p.actions.iter().any(|a| matches!(a.action, Action::CreateShadow { .. }))
+        };
+        let limit = 32_000 * auto().host_limit_percent / 100;
+        prop_assert_eq!(creates(need, need + tail, 990), need + tail > limit);
+        prop_assert!(creates(need + more, need + more + tail, 990) >= creates(need, need + tail, 990));
+        prop_assert!(creates(need, need + tail, 990) >= creates(need, need + tail, 950));
     }
 
     /// All that a full host gives as fair share is at most what it has, but for the floor.

@@ -32,8 +32,9 @@ pub use report::{Plan, PlanReport, Planned, Verdict};
 /// score counts as "no room".
 pub fn plan(input: &PlanInput<'_>, scores: &[MoveScore], policy: &Policy) -> (Plan, PlanReport) {
     let mut draft = report::Draft::new(input);
-    relief::relieve(input, scores, policy, &mut draft);
-    shadow::wind_down(input, scores, policy, &mut draft);
+    let scored: Vec<_> = candidates(input, policy).into_iter().zip(scores.iter().copied()).collect();
+    relief::relieve(input, &scored, policy, &mut draft);
+    shadow::wind_down(input, &scored, policy, &mut draft);
     allocate::allocate(input, policy, &mut draft);
     draft.finish(policy)
 }

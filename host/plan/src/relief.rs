@@ -98,6 +98,9 @@ pub fn candidates(input: &PlanInput<'_>, policy: &Policy) -> Vec<MoveQuery> {
     out
 }
 
+/// A what-if and its answer.
+pub(crate) type Scored = (MoveQuery, MoveScore);
+
 /// A scored move that its target can take.
 #[derive(Debug, Clone, Copy)]
 struct Move<'a> {
@@ -110,16 +113,15 @@ struct Move<'a> {
 /// The scored moves off `host` that fit their target and help.
 fn fitting<'a>(
     input: &PlanInput<'a>,
-    scores: &[MoveScore],
+    scored: &[Scored],
     policy: &Policy,
     host: &HostView,
     share: u8,
     with_shadow: bool,
 ) -> Vec<Move<'a>> {
     let q = policy.host_quantile_permille;
-    let queries = candidates(input, policy);
     let mut out = Vec::new();
-    for (query, score) in queries.iter().zip(scores) {
+    for (query, score) in scored {
         let Ok(i) = input.vms.binary_search_by_key(&query.vm, |v| v.id) else { continue };
         let (vm, Some(target)) = (&input.vms[i], input.host(query.to)) else { continue };
         if query.back
@@ -166,17 +168,17 @@ fn best<'a>(
 /// What a relief needs to know while hosts are worked through.
 struct Round<'r> {
     policy: &'r Policy,
-    scores: &'r [MoveScore],
+    scored: &'r [Scored],
     taken: BTreeSet<HostId>,
     budget: Budget,
     shadows: u32,
 }
 
 /// Plans one relief for each host over its limit, the most overrun first.
-pub(crate) fn relieve(input: &PlanInput<'_>, scores: &[MoveScore], policy: &Policy, draft: &mut Draft) {
+pub(crate) fn relieve(input: &PlanInput<'_>, scored: &[Scored], policy: &Policy, draft: &mut Draft) {
     let shadows = input.vms.iter().filter(|v| v.shadow.is_some()).count() as u32;
     let budget = Budget::new(input.migrations_left, 0);
-    let mut round = Round { policy, scores, taken: BTreeSet::new(), budget, shadows };
+    let mut round = Round { policy, scored, taken: BTreeSet::new(), budget, shadows };
     let mut over: Vec<_> = input.hosts.iter().filter(|h| policy.prepares(h) || policy.relieves(h)).collect();
     let excess = |h: &HostView| h.peak.at(policy.host_quantile_permille).saturating_sub(policy.host_limit(h));
     over.sort_by_key(|h| (std::cmp::Reverse(excess(h)), h.id));
@@ -193,7 +195,7 @@ pub(crate) fn relieve(input: &PlanInput<'_>, scores: &[MoveScore], policy: &Poli
 impl Round<'_> {
     /// The host is likely to run over: shift, migrate or make a shadow.
     fn due(&mut self, input: &PlanInput<'_>, h: &HostView, draft: &mut Draft) -> Result<(), HoldReason> {
-        let shifts = fitting(input, self.scores, self.policy, h, self.policy.shift_percent, true);
+        let shifts = fitting(input, self.scored, self.policy, h, self.policy.shift_percent, true);
         if let Some(m) = best(shifts, self.policy.host_limit(h), &BTreeSet::new(), false) {
             let share = self.policy.shift_percent;
             let size = Allocation {
@@ -231,7 +233,7 @@ impl Round<'_> {
         draft: &mut Draft,
         no_shadow: HoldReason,
     ) -> Result<(), HoldReason> {
-        let moves = fitting(input, self.scores, self.policy, h, 100, false);
+        let moves = fitting(input, self.scored, self.policy, h, 100, false);
         let m =
             best(moves, self.policy.host_limit(h), &self.taken, true).ok_or(HoldReason::NoBeneficialMove)?;
         if !self.budget.take() {
@@ -253,7 +255,7 @@ impl Round<'_> {
         if self.shadows >= self.policy.shadows_per_rack {
             return Err(HoldReason::ShadowBudget);
         }
-        let moves = fitting(input, self.scores, self.policy, h, self.policy.shift_percent, false);
+        let moves = fitting(input, self.scored, self.policy, h, self.policy.shift_percent, false);
         let m =
             best(moves, self.policy.host_limit(h), &self.taken, false).ok_or(HoldReason::NoBeneficialMove)?;
         self.shadows += 1;

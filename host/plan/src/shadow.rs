@@ -4,13 +4,12 @@ use foreshade_types::{
     Action, Allocation, Alternative, HoldReason, Millicores, Reason, Rejected, Resource, Rule,
 };
 
-use crate::relief::{candidates, relieved};
+use crate::relief::{Scored, relieved};
 use crate::report::{Draft, Planned};
-use crate::{MoveScore, PlanInput, Policy, ShadowState, VmView};
+use crate::{PlanInput, Policy, ShadowState, VmView};
 
 /// Shifts back, resizes and releases.
-pub(crate) fn wind_down(input: &PlanInput<'_>, scores: &[MoveScore], policy: &Policy, draft: &mut Draft) {
-    let queries = candidates(input, policy);
+pub(crate) fn wind_down(input: &PlanInput<'_>, scored: &[Scored], policy: &Policy, draft: &mut Draft) {
     for v in input.vms {
         let Some(s) = v.shadow else { continue };
         if relieved(draft, v.id) || v.stale_ticks > policy.max_stale_ticks {
@@ -18,8 +17,7 @@ pub(crate) fn wind_down(input: &PlanInput<'_>, scores: &[MoveScore], policy: &Po
         }
         match s.state {
             ShadowState::Active { share_percent } => {
-                let home =
-                    queries.iter().zip(scores).find(|(q, _)| q.vm == v.id && q.back).map(|(_, s)| s.target);
+                let home = scored.iter().find(|(q, _)| q.vm == v.id && q.back).map(|(_, s)| s.target);
                 let back = home
                     .and_then(|after| shift_back(input, v, after.at(policy.host_quantile_permille), policy));
                 if let Some(p) = back.or_else(|| regrow(v, share_percent, s.size, input.cadence_s, policy)) {

@@ -28,7 +28,8 @@ pub(crate) fn wind_down(input: &PlanInput<'_>, scored: &[Scored], policy: &Polic
                 let idle = input.tick.since(s.last_needed) >= policy.shadow_idle_ticks;
                 let old = input.tick.since(s.created) > policy.max_shadow_age_ticks;
                 let home = input.host(v.host);
-                if (idle || old) && home.is_some() {
+                let needed = home.is_some_and(|h| policy.prepares(h));
+                if (idle || old) && home.is_some() && !needed {
                     let peak = home.map_or(0, |h| h.peak.at(policy.shadow_creation_threshold_permille));
                     let reason = Reason {
                         rule: Rule::ShadowIdle,

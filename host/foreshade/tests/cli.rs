@@ -235,7 +235,8 @@ fn interrupt_in_the_midst_of_a_tick_compares_the_same_minutes() {
     let mut seven_days = foreshade();
     seven_days.args(["demo", "--plain", "--trace", "bitbrains"]);
     let (ticks, ..) = interrupted(seven_days, "tick    5:", 0);
-    assert!((4..1_872).contains(&ticks), "{ticks}");
+    // The fifth was planned; it and the one before may not be answered yet.
+    assert!((3..1_872).contains(&ticks), "{ticks}");
 }
 
 /// In a network namespace of its own, where nothing is configured, no peer can reach another.

@@ -119,6 +119,11 @@ impl AgentSession {
                     self.close("unexpected message");
                     return Err(LinkError::Unexpected { got: other.name(), want: "Release" }.into());
                 }
+                // The goodbye may have been cut off by the close that follows it; the close says the same.
+                Err(LinkError::Ended(text)) => {
+                    self.session = None;
+                    return Ok(self.end(text));
+                }
                 Err(e) => {
                     self.session = None;
                     if e.is_permanent() {
@@ -149,6 +154,8 @@ impl AgentSession {
         };
         // Out of `self` meanwhile: after half a write nothing else may go out on this connection.
         if session.send_encoded(&pending.frames).await.is_err() {
+            // Nothing more can be written, but what the appliance said before it closed can still be read.
+            self.session = Some(session);
             return false;
         }
         pending.written = true;

@@ -139,6 +139,11 @@ impl ControllerSession {
                     self.close("unexpected message");
                     return Err(LinkError::Unexpected { got: other.name(), want: "Decisions" }.into());
                 }
+                // The goodbye may have been cut off by the close that follows it; the close says the same.
+                Err(LinkError::Ended(text)) => {
+                    self.session = None;
+                    return Ok(self.end(text));
+                }
                 Err(e) => {
                     self.session = None;
                     if e.is_permanent() {
@@ -163,6 +168,8 @@ impl ControllerSession {
         let (Some(mut session), Some((_, frame))) = (self.session.take(), &self.answer) else { return false };
         // Out of `self` meanwhile: after half a write nothing else may go out on this connection.
         if session.send_encoded(frame).await.is_err() {
+            // Nothing more can be written, but what the appliance said before it closed can still be read.
+            self.session = Some(session);
             return false;
         }
         self.session = Some(session);

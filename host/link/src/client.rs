@@ -205,7 +205,8 @@ impl Ends {
         match e {
             ConnectionError::ApplicationClosed(frame) => match read_close(&frame) {
                 Closed::Refused(code, text) => LinkError::Refused { code, text },
-                Closed::Bye(text) | Closed::Other(text) => LinkError::Closed(text),
+                Closed::Bye(text) => LinkError::Ended(text),
+                Closed::Other(text) => LinkError::Closed(text),
             },
             ConnectionError::ConnectionClosed(frame) => {
                 let code = u64::from(frame.error_code);

@@ -15,26 +15,23 @@ use std::io::IsTerminal;
 
 use crate::Failure;
 use crate::cli::DemoArgs;
-use crate::offline::write_json;
-use crate::view::{Feed, table};
+use crate::output::{check, write_json};
+use crate::view::{Feed, say, table};
 
 /// `foreshade demo`
 pub(crate) fn command(args: DemoArgs) -> Result<(), Failure> {
     let plain = args.plain || !std::io::stdout().is_terminal();
     let hooks = Hooks { interrupt: true, ..Hooks::default() };
+    args.report.as_deref().map(check).transpose()?;
     let demo = Demo::new(&args)?;
     let mut feed = Feed::new(&demo, plain);
     let report = run(&demo, hooks, &mut feed)?;
     feed.finish();
-    print!(
-        "{}",
-        table::policies(&report, Some("foreshade ran over QUIC, the others in process on the same racks"))
-    );
-    print!("{}", table::forecast(&report));
-    print!("{}", table::hops(&report));
+    let note = "foreshade ran over QUIC, the others in process on the same racks";
+    say(&(table::policies(&report, Some(note)) + &table::forecast(&report) + &table::hops(&report)));
     if let Some(path) = &args.report {
         write_json(path, &report)?;
-        println!("report: {}", path.display());
+        say(&format!("report: {}\n", path.display()));
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ pub mod demo;
 mod error;
 mod hops;
 mod offline;
+mod output;
 mod trace;
 pub mod view;
 
@@ -15,10 +16,11 @@ use cli::{Cli, Command};
 
 /// Runs a parsed command line. Returns when the command is done.
 pub fn run(cli: Cli) -> Result<(), Failure> {
-    match cli.command {
+    let done = match cli.command {
         Command::Demo(args) => demo::command(args),
         Command::Backtest(args) => offline::backtest(&args),
         Command::Forecast(args) => offline::forecast(&args),
         other => Err(Failure::NotBuilt(other.name())),
-    }
+    };
+    done.and_then(|()| view::said())
 }

@@ -17,7 +17,8 @@ use foreshade_sim::fleet::Fleet;
 use foreshade_sim::report::{PolicyReport, Report};
 
 use crate::cli::{BacktestArgs, ForecastArgs};
-use crate::view::{Progress, table};
+use crate::output::{check, write_json};
+use crate::view::{Progress, say, table};
 use crate::{Failure, Traces};
 
 /// The baselines by name.
@@ -47,24 +48,15 @@ pub(crate) fn baselines(
     wanted.map(|(name, kind)| ((*name).to_owned(), backtest::baseline(fleet, *kind, policy).0)).collect()
 }
 
-/// Writes a report whole or not at all.
-pub(crate) fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), Failure> {
-    let cannot = |e: &dyn std::fmt::Display| Failure::Failed(format!("cannot write {}: {e}", path.display()));
-    let mut text = serde_json::to_string_pretty(value).map_err(|e| cannot(&e))?;
-    text.push('\n');
-    let mut tmp = path.as_os_str().to_owned();
-    tmp.push(".tmp");
-    fs::write(&tmp, text).and_then(|()| fs::rename(&tmp, path)).map_err(|e| cannot(&e))
-}
-
 fn policy(path: Option<&Path>) -> Result<Policy, Failure> {
     let Some(path) = path else { return Ok(Policy { mode: Mode::Auto, ..Policy::default() }) };
     let wrong = |e: &dyn std::fmt::Display| {
         Failure::Usage(format!("{}: {}", path.display(), e.to_string().trim_end().replace('\n', "; ")))
     };
-    let text = fs::read_to_string(path).map_err(|e| wrong(&e))?;
+    let text = fs::read_to_string(path)
+        .map_err(|e| wrong(&format!("cannot read it: {e}; --policy names a TOML file")))?;
     // A backtest asks what the policy would have done: the file's mode does not hold it back, unless it is off.
-    let mut policy: Policy = toml::from_str(&text).map_err(|e| wrong(&e))?;
+    let mut policy: Policy = toml::from_str(&text).map_err(|e| wrong(&at_line(&text, &e)))?;
     policy.check().map_err(|e| wrong(&e))?;
     if policy.mode == Mode::Advise {
         policy.mode = Mode::Auto;
@@ -72,20 +64,27 @@ fn policy(path: Option<&Path>) -> Result<Policy, Failure> {
     Ok(policy)
 }
 
+/// A TOML error without its drawing.
+fn at_line(text: &str, e: &toml::de::Error) -> String {
+    let line = e.span().map_or(1, |s| text[..s.start.min(text.len())].matches('\n').count() + 1);
+    format!("line {line}: {}", e.message())
+}
+
 /// `foreshade backtest`
 pub(crate) fn backtest(args: &BacktestArgs) -> Result<(), Failure> {
+    check(&args.report)?;
     let policy = policy(args.policy.as_deref())?;
+    let fleet = |which: &String| Traces::load(which)?.fleet(&args.fleet);
+    let fleets: Vec<_> = args.trace.iter().map(fleet).collect::<Result<_, _>>()?;
+    let mode = if policy.mode == Mode::Off { "off" } else { "auto" };
     let mut reports = Vec::new();
-    for which in &args.trace {
-        let traces = Traces::load(which)?;
-        let fleet = traces.fleet(&args.fleet)?;
-        let report = replay(&fleet, &policy, args)?;
-        println!(
-            "{}: {} VMs on {} hosts, {} ticks of {} s",
+    for fleet in &fleets {
+        let report = replay(fleet, &policy, args)?;
+        say(&format!(
+            "{}: {} VMs on {} hosts, {} ticks of {} s; mode {mode}, on simulated racks only\n",
             fleet.name, report.vms, report.hosts, report.ticks, fleet.cadence_s
-        );
-        print!("{}", table::policies(&report, None));
-        print!("{}", table::forecast(&report));
+        ));
+        say(&(table::policies(&report, None) + &table::forecast(&report)));
         reports.push(report);
     }
     match reports.as_slice() {
@@ -113,6 +112,7 @@ fn replay(fleet: &Fleet, policy: &Policy, args: &BacktestArgs) -> Result<Report,
 
 /// `foreshade forecast`
 pub(crate) fn forecast(args: &ForecastArgs) -> Result<(), Failure> {
+    check(&args.out)?;
     let origins: Origins = args.origins.parse().map_err(|e: RunError| Failure::Usage(e.to_string()))?;
     drop(open(&args.backend, args.threads)?);
     let model = match &args.model {
@@ -138,16 +138,14 @@ pub(crate) fn forecast(args: &ForecastArgs) -> Result<(), Failure> {
     let done = foreshade_forecast::run::run(&request, |done, total| {
         progress.get_or_insert_with(|| Progress::new(total, "forecast", false)).at(done);
     });
-    let done = done.map_err(|e| Failure::failed(&e))?;
+    let done = done.map_err(|e| match e {
+        RunError::Horizon(_) | RunError::Origins(_) => Failure::Usage(e.to_string()),
+        e => Failure::failed(&e),
+    })?;
     if let Some(p) = progress {
         p.finish();
     }
-    println!(
-        "{}: {} rows from {} series, {} samples",
-        args.out.display(),
-        done.rows,
-        done.series,
-        done.samples
-    );
+    let out = args.out.display();
+    say(&format!("{out}: {} rows from {} series, {} samples\n", done.rows, done.series, done.samples));
     Ok(())
 }

@@ -301,3 +301,28 @@ fn expect_file(name: &str, got: &str) {
     let want = fs::read_to_string(&file).unwrap_or_default();
     assert_eq!(got, want, "{} differs; if that is meant, run with BLESS=1", file.display());
 }
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_nothing_and_a_full_output_is_said_once() {
+    let dir = tempfile::tempdir().expect("dir");
+    let report = dir.path().join("report.json");
+    let args = ["backtest", "--trace", "gcd", "--ticks", "1", "--baseline", "none", "--report"];
+    let mut child = foreshade().args(args).arg(&report).stdout(Stdio::piped()).spawn().expect("runs");
+    drop(child.stdout.take());
+    assert_eq!(child.wait().expect("ends").code(), Some(0));
+    assert!(report.is_file(), "the report is written all the same");
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+    let out = foreshade().args(args).arg(&report).stdout(full).stderr(Stdio::piped()).output().expect("runs");
+    fails(&out, 1, &["cannot write standard output"]);
+}
+
+#[test]
+fn names_from_a_trace_cannot_steer_the_terminal() {
+    let dir = tempfile::tempdir().expect("dir");
+    let file = dir.path().join("odd.parquet");
+    support::write_named_trace(&file, "web\n\u{1b}[31mred", &support::wave(4, 150, 3));
+    let out = output(&["demo", "--plain", "--trace", file.to_str().expect("utf-8"), "--ticks", "2"]);
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    assert!(!text(&out.stdout).contains('\u{1b}'));
+    assert!(!text(&out.stdout).lines().any(|l| l.starts_with("red") || l.starts_with('\u{1b}')));
+}

@@ -92,7 +92,8 @@ fn reason(w: &Want, resource: Resource, grows: bool, has: u64) -> Reason {
         (false, true) => Rule::DemandAboveAllocation,
         (false, false) => Rule::AllocationAboveDemand,
     };
-    let why = if grows { HoldReason::WouldRunShort } else { HoldReason::WouldIdle };
+    // On a shared host somebody else would run short.
+    let why = if grows || w.fair { HoldReason::WouldRunShort } else { HoldReason::WouldIdle };
     Reason {
         rule,
         resource,

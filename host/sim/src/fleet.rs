@@ -73,6 +73,8 @@ pub struct Fleet {
     pub last: Tick,
     /// VMs whose size was the default.
     pub default_sized: usize,
+    /// The size they got.
+    pub default_size: VmSize,
     /// `[vm][sample]`.
     demand: Vec<Vec<Demand>>,
 }
@@ -109,6 +111,7 @@ impl Fleet {
             resources,
             rack,
             last: Tick(WARM_UP_TICKS - 1 + options.ticks.unwrap_or(most).min(most)),
+            default_size: options.vm_size,
             default_sized: trace.vms.iter().filter(|v| v.size.is_none()).count(),
             demand,
         })

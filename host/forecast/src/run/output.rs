@@ -73,6 +73,9 @@ impl Rows {
 /// Writes beside the file and renames: whoever looks sees the old file or the whole new one.
 pub(super) fn write(rows: Rows, path: &Path) -> Result<usize, RunError> {
     let fail = |why: String| RunError::Output { path: path.to_owned(), why };
+    if fs::metadata(path).is_ok_and(|m| !m.is_file()) {
+        return Err(fail("it is not a regular file".into()));
+    }
     let batch = rows.batch().map_err(|e| fail(e.to_string()))?;
     let mut part = path.as_os_str().to_owned();
     part.push(".part");

@@ -10,7 +10,7 @@ use foreshade_appliance::Observer;
 use foreshade_appliance_core::{Core, FollowLine, Summary};
 use foreshade_types::{Action, Decision};
 
-use super::{Progress, heat};
+use super::{Progress, heat, say};
 use crate::demo::Demo;
 use crate::demo::decision_tick;
 
@@ -36,32 +36,32 @@ impl Feed {
     pub fn new(demo: &Demo, plain: bool) -> Self {
         let f = &demo.fleet;
         let hosts = f.hosts().count();
-        println!(
-            "foreshade demo: {} VMs of trace {}, {} hosts in {} rack{}",
+        say(&format!(
+            "foreshade demo: {} VMs of trace {}, {} hosts in {} rack{}\n",
             f.vms.len(),
             f.name,
             hosts,
             f.racks.len(),
             if f.racks.len() == 1 { "" } else { "s" }
-        );
+        ));
         let sized = if f.default_sized > 0 {
-            format!("{} by --vm-size", f.default_sized)
+            format!("{} of {}, {} (--vm-size)", f.default_sized, f.default_size.cpu, f.default_size.memory)
         } else {
             "from the trace".into()
         };
-        println!(
-            "  VM sizes {sized}; {} decision ticks of {} s after 144 of warm-up",
+        say(&format!(
+            "  VM sizes {sized}; {} decision ticks of {} s after 144 of warm-up\n",
             f.ticks(),
             f.cadence_s
-        );
+        ));
         let memory = if f.rack.memory_contends {
             "cpu and memory"
         } else {
             "cpu (memory of this trace is not consumed memory)"
         };
-        println!("  contention counts {memory}");
-        println!(
-            "  mode auto: decisions are carried out, on simulated racks only; every other command starts in advise"
+        say(&format!("  contention counts {memory}\n"));
+        say(
+            "  mode auto: decisions are carried out, on simulated racks only; what acts on machines starts in advise\n",
         );
         Self {
             progress: Progress::new(f.last.0 + 1, "demo", plain),
@@ -77,7 +77,7 @@ impl Feed {
     pub fn finish(&self) {
         self.progress.finish();
         if self.refusals > REFUSALS_SHOWN {
-            println!("  ... {} more refusals", self.refusals - REFUSALS_SHOWN);
+            say(&format!("  ... {} more refusals\n", self.refusals - REFUSALS_SHOWN));
         }
     }
 
@@ -101,7 +101,7 @@ impl Feed {
     }
 
     fn decision_line(&self, core: &Core, d: &Decision) -> String {
-        let name = &core.config().vms[d.vm.index()].name;
+        let name = super::name(&core.config().vms[d.vm.index()].name);
         let what = match d.action {
             Action::PreAllocate { to } | Action::GiveBack { to } => format!("to {} {}", to.cpu, to.memory),
             Action::CreateShadow { host, size } => format!("on {host}, {}", size.cpu),

@@ -28,7 +28,7 @@ pub(crate) fn map(core: &Core, title: &str, colour: bool) -> String {
     }
     out.push_str("   now\n");
     for i in order.into_iter().take(ROWS) {
-        let name: String = core.config().vms[i].name.chars().take(24).collect();
+        let name: String = super::name(&core.config().vms[i].name).chars().take(24).collect();
         let Some((host, _, demand)) = core.placed(VmId(i as u32)) else { continue };
         let _ = write!(out, "  {name:<24} {:>7}", host.to_string());
         for (_, h) in COLUMNS {

@@ -4,6 +4,8 @@ use std::cell::Cell;
 use std::io::IsTerminal;
 use std::time::Instant;
 
+use super::{note, say};
+
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Progress of a long run, on stderr.
@@ -36,15 +38,16 @@ impl Progress {
         let tenth = done * 10 / self.total.max(1);
         if tenth > self.tenth.replace(tenth.max(self.tenth.get())) && done < self.total {
             let left = self.start.elapsed().as_secs_f64() * (self.total - done) as f64 / done as f64;
-            eprintln!("{}: {done}/{} ({} %), {left:.0} s left", self.what, self.total, tenth * 10);
+            let (what, total, percent) = (self.what, self.total, tenth * 10);
+            note(&format!("{what}: {done}/{total} ({percent} %), {left:.0} s left\n"));
         }
     }
 
     /// Prints without disturbing the bar.
     pub(crate) fn print(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| print!("{text}")),
-            None => print!("{text}"),
+            Some(bar) => bar.suspend(|| say(text)),
+            None => say(text),
         }
     }
 

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use arrow_array::{ArrayRef, Float32Array, RecordBatch, UInt16Array};
+use arrow_array::{ArrayRef, Float32Array, RecordBatch, StringArray, UInt16Array};
 use clap::Parser;
 use foreshade::Failure;
 use foreshade::cli::{Cli, Command, DemoArgs};
@@ -67,6 +67,25 @@ pub fn write_trace(path: &Path, cpu: &[Vec<Option<f32>>]) {
         ("slot", Arc::new(UInt16Array::from(slot))),
         ("cpu_pct", Arc::new(Float32Array::from(used))),
         ("mem_pct", Arc::new(Float32Array::from(memory))),
+    ];
+    let batch = RecordBatch::try_from_iter_with_nullable(columns.map(|(n, a)| (n, a, true))).expect("batch");
+    let mut w =
+        ArrowWriter::try_new(File::create(path).expect("file"), batch.schema(), None).expect("writer");
+    w.write(&batch).expect("rows");
+    w.close().expect("written");
+}
+
+/// The same with names, each beginning with `prefix`, and CPU alone.
+pub fn write_named_trace(path: &Path, prefix: &str, cpu: &[Vec<Option<f32>>]) {
+    let samples = cpu[0].len() as u16;
+    let name = |v| (0..samples).map(move |_| format!("{prefix}{v}"));
+    let vm: Vec<String> = (0..cpu.len()).flat_map(name).collect();
+    let slot: Vec<u16> = cpu.iter().flat_map(|_| 0..samples).collect();
+    let used: Vec<Option<f32>> = cpu.iter().flatten().copied().collect();
+    let columns: [(&str, ArrayRef); 3] = [
+        ("vm", Arc::new(StringArray::from(vm))),
+        ("slot", Arc::new(UInt16Array::from(slot))),
+        ("cpu_pct", Arc::new(Float32Array::from(used))),
     ];
     let batch = RecordBatch::try_from_iter_with_nullable(columns.map(|(n, a)| (n, a, true))).expect("batch");
     let mut w =

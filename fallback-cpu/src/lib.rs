@@ -3,8 +3,11 @@
 //! Every series is computed in one fixed order of operations, whatever else is in the batch: a result depends neither
 //! on the batch's size and order nor on the number of threads.
 
+mod exec;
 pub mod lstm;
 pub mod math;
+
+pub use exec::{Exec, ExecError, levels};
 
 /// The instruction set the kernels were compiled for. There is no dispatch at run time yet, so this is what runs.
 pub fn simd() -> &'static str {

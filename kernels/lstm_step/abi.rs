@@ -11,7 +11,9 @@ pub const LEVELS: usize = 5;
 /// Largest input width a device must take.
 pub const MAX_INPUT: usize = 64;
 /// Largest hidden width a device must take.
-pub const MAX_HIDDEN: usize = 256;
+pub const MAX_HIDDEN: usize = 128;
+/// Most layers a device must take.
+pub const MAX_LAYERS: usize = 2;
 /// Largest number of statistics a device must take.
 pub const MAX_STATS: usize = 256;
 /// Largest hidden width of the head.

@@ -2,10 +2,12 @@
 
 mod abi;
 pub mod reference;
+mod spec;
 mod tolerance;
 
 pub use abi::{
-    Cell, Dims, GATES, Head, LEVELS, MAX_HEAD, MAX_HIDDEN, MAX_INPUT, MAX_STATS, MAX_WEIGHT, TARGETS,
-    Weights, WeightsError,
+    Cell, Dims, GATES, Head, LEVELS, MAX_HEAD, MAX_HIDDEN, MAX_INPUT, MAX_LAYERS, MAX_STATS, MAX_WEIGHT,
+    TARGETS, Weights, WeightsError,
 };
+pub use spec::{RESET, SPEC, STEP, packed_words};
 pub use tolerance::{ACTIVATION_ABS_ERR, SOFTPLUS_ABS_ERR, Tolerance, tolerance};

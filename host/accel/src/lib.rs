@@ -3,9 +3,11 @@
 //! Recurrent state lives in the back end behind a handle: a tick sends one vector per series and gets quantiles back,
 //! never the state. A snapshot of the state is what lets another device redo a tick.
 
+pub mod backend;
 mod cpu;
 mod drivers;
 mod error;
+mod slab;
 
 use std::fmt;
 
@@ -14,6 +16,7 @@ pub use drivers::{AUTO, DRIVERS, Driver, OpenOptions, Probe, open, open_with, pr
 pub use error::AccelError;
 use foreshade_kernels::lstm_step::Weights;
 pub use foreshade_kernels::{KernelId, lstm_step};
+pub use slab::{PAGE_BYTES, Slab};
 
 /// What a device is.
 #[derive(Debug, Clone, PartialEq, Eq)]

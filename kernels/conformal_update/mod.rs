@@ -1,0 +1,5 @@
+//! See README.md beside this file.
+
+mod spec;
+
+pub use spec::*;

@@ -81,9 +81,7 @@ impl Backend for Cpu {
     }
 
     fn supports(&self, kernel: KernelId) -> bool {
-        match kernel {
-            KernelId::LstmStep => true,
-        }
+        kernel == KernelId::LstmStep
     }
 
     fn load_lstm(&mut self, weights: &Weights) -> Result<WeightsId, AccelError> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::thread;
 
-use foreshade_accel::{AccelError, Backend};
+use foreshade_accel::{AccelError, Engine};
 use foreshade_types::{Horizon, Quantiles, Readiness, Resource, SeriesForecast, Transform};
 use thiserror::Error;
 
@@ -92,7 +92,7 @@ impl Fleet {
     pub fn new(
         config: FleetConfig,
         model: Option<Arc<LstmModel>>,
-        backend: Box<dyn Backend>,
+        engine: Engine,
     ) -> Result<Self, ForecastError> {
         if let Some(&h) = config.horizons.iter().find(|h| !(1..=STEPS_MAX).contains(&h.delay_steps())) {
             return Err(ForecastError::Horizon(h));

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use foreshade_kernels::KernelId;
-use foreshade_kernels::lstm_step::{self, LEVELS, RESET, STEP, TARGETS, Weights, reference};
-use foreshade_kernels::spec::{GROUP, blocked};
+use foreshade_kernels::GROUP;
+use foreshade_kernels::lstm_step::{self, Weights};
 
 use crate::Slab;
 
@@ -23,7 +23,7 @@ pub(super) fn sample(turn: u64, lanes: usize) -> usize {
     (turn % (lanes / GROUP).max(1) as u64) as usize
 }
 
-/// Compares one group of an LSTM step, state and output, lane by lane. Returns the largest error in units of the tolerance.
+/// Compares one group of an LSTM step, state and output. Returns the largest error in units of the tolerance.
 ///
 /// # Errors
 /// The first value beyond it.
@@ -34,49 +34,30 @@ pub(super) fn lstm_group(
     group: usize,
 ) -> Result<f64, String> {
     let lanes = case.ints[0] as usize;
-    let dims = weights.dims();
-    let rows = dims.layers * dims.hidden;
-    let [mode, x, stats, _, before] = [0, 1, 2, 3, 4].map(|i| &case.inputs[i]);
-    let column = |slab: &Slab, features: usize, lane: usize| -> Vec<f64> {
-        (0..features).map(|f| f64::from(slab.f32()[f * lanes + lane])).collect()
+    let first = group * GROUP;
+    // Inputs are feature-major, so a group is a piece of every row; what is blocked has it in one piece.
+    let rows = |slab: &Slab| -> Vec<f32> {
+        slab.f32().chunks_exact(lanes).flat_map(|row| &row[first..first + GROUP]).copied().collect()
     };
-    let mut worst: f64 = 0.0;
-    for lane in group * GROUP..(group + 1) * GROUP {
-        let word = |slab: &Slab, part: usize, r: usize| {
-            let feature = (r / dims.hidden * 2 + part) * dims.hidden + r % dims.hidden;
-            slab.f32()[blocked(lane, feature, 2 * rows)]
-        };
-        let mode = mode.i32()[lane];
-        let old = |part| (0..rows).map(|r| if mode & RESET != 0 { 0.0 } else { f64::from(word(before, part, r)) });
-        let mut state = reference::State { h: old(0).collect(), c: old(1).collect() };
-        if mode & STEP == 0 {
-            let kept = |part: usize, s: &[f64]| (0..rows).all(|r| f64::from(word(state_out, part, r)) == s[r]);
-            if !kept(0, &state.h) || !kept(1, &state.c) {
-                return Err(format!("lane {lane} rests, and its state changed"));
-            }
-            continue;
-        }
-        let (x, stats) = (column(x, dims.input, lane), column(stats, weights.stats(), lane));
-        let largest = |v: &[f64]| v.iter().fold(0.0f64, |m, v| m.max(v.abs()));
-        let limit = lstm_step::tolerance(weights, largest(&x), largest(&stats), largest(&state.c));
-        let quantiles = reference::step(weights, &mut state, &x, &stats);
-        let mut compare = |what: &str, i: usize, got: f32, want: f64, limit: f64| {
-            let error = (f64::from(got) - want).abs();
-            if error > limit {
-                return Err(format!("lane {lane} {what}[{i}] is {got}, the reference {want}, tolerance {limit:.1e}"));
-            }
-            worst = worst.max(error / limit.max(f64::MIN_POSITIVE));
-            Ok(())
-        };
-        for r in 0..rows {
-            compare("h", r, word(state_out, 0, r), state.h[r], limit.h)?;
-            compare("c", r, word(state_out, 1, r), state.c[r], limit.c)?;
-        }
-        for (i, want) in quantiles.iter().flatten().flatten().enumerate() {
-            compare("out", i, out.f32()[blocked(lane, i, TARGETS * LEVELS)], *want, limit.q)?;
-        }
-    }
-    Ok(worst)
+    let piece = |slab: &Slab| -> Vec<f32> {
+        let each = slab.len() / (lanes / GROUP);
+        slab.f32()[group * each..(group + 1) * each].to_vec()
+    };
+    let [mode, x, stats, packed, before] = [0, 1, 2, 3, 4].map(|i| &case.inputs[i]);
+    let headless = weights.head().is_none();
+    let part = lstm_step::cases::Case {
+        weights: weights.clone(),
+        lanes: GROUP,
+        ints: lstm_step::ints(weights, GROUP),
+        mode: mode.i32()[first..first + GROUP].to_vec(),
+        x: rows(x),
+        stats: if headless { stats.f32().to_vec() } else { rows(stats) },
+        packed: packed.f32().to_vec(),
+        state_in: piece(before),
+    };
+    let out = if headless { out.f32().to_vec() } else { piece(out) };
+    let worst = part.check(&piece(state_out), &out, 1)?;
+    Ok(worst.state.max(worst.out))
 }
 
 /// Compares a sample of a call's results.

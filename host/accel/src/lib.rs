@@ -5,17 +5,20 @@
 //! Recurrent state lives on the device: a tick sends one vector per series and gets quantiles back, never the state.
 
 pub mod backend;
-mod cpu;
+mod checked;
+pub mod device_cpu;
 mod drivers;
 mod engine;
 mod error;
 pub mod faulty;
 mod port;
+pub mod probe;
 mod slab;
 
-pub use drivers::{AUTO, DRIVERS, Driver, OpenOptions, Probe, open, open_with, probe};
+pub use drivers::{AUTO, DRIVERS, Driver, OpenOptions, Probe, open, probe as probe_all};
 pub use engine::{
-    Care, Engine, FaultKind, Inputs, Metrics, Opener, Standing, StateId, StateSnapshot, WeightsId, quantiles_of,
+    Care, Engine, FaultKind, Inputs, Metrics, Opener, Standing, StateId, StateSnapshot, WeightsId,
+    quantiles_of,
 };
 pub use error::AccelError;
 pub use foreshade_kernels::{KernelId, lstm_step, spec};

@@ -1,6 +1,7 @@
 //! A device behind its own thread. The caller never waits longer than a deadline: a device that does not answer in time
 //! is left alone with its thread and the memory it was given, and nothing of it is used again.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -49,6 +50,8 @@ pub struct Port {
     commands: Option<SyncSender<Command>>,
     replies: Receiver<Reply>,
     thread: Option<JoinHandle<()>>,
+    /// Answers to submits that came while something else was waited for.
+    tickets: VecDeque<Result<Ticket, BackendError>>,
     /// It answered too late or not at all: its thread is not waited for any more.
     dead: bool,
 }
@@ -74,7 +77,7 @@ impl Port {
             .name(name.chars().take(15).collect())
             .spawn(move || serve(device, &inbox, &outbox))
             .map_err(|_| PortError::Gone)?;
-        Ok(Self { info, supported, commands: Some(commands), replies, thread: Some(thread), dead: false })
+        Ok(Self { info, supported, commands: Some(commands), replies, thread: Some(thread), tickets: VecDeque::new(), dead: false })
     }
 
     /// What the device is.
@@ -132,9 +135,12 @@ impl Port {
     /// The device's, or no answer in time.
     pub fn collect(&mut self, patience: Duration) -> Result<(Job, Timing), PortError> {
         let started = Instant::now();
-        let ticket = match self.receive(patience)? {
-            Reply::Ticket(ticket) => ticket?,
-            _ => return Err(self.give_up(PortError::Gone)),
+        let ticket = match self.tickets.pop_front() {
+            Some(ticket) => ticket?,
+            None => match self.answer(patience)? {
+                Reply::Ticket(ticket) => ticket?,
+                _ => return Err(self.give_up(PortError::Gone)),
+            },
         };
         self.send(Command::Collect(ticket))?;
         match self.receive(patience.saturating_sub(started.elapsed()))? {
@@ -158,7 +164,9 @@ impl Port {
     }
 
     fn send(&mut self, command: Command) -> Result<(), PortError> {
-        let Some(commands) = self.commands.as_ref().filter(|_| !self.dead) else { return Err(PortError::Gone) };
+        let Some(commands) = self.commands.as_ref().filter(|_| !self.dead) else {
+            return Err(PortError::Gone);
+        };
         match commands.try_send(command) {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(_)) => Err(self.give_up(PortError::Late(Duration::ZERO))),
@@ -166,7 +174,18 @@ impl Port {
         }
     }
 
+    /// The next answer that is not one to a submit.
     fn receive(&mut self, patience: Duration) -> Result<Reply, PortError> {
+        let started = Instant::now();
+        loop {
+            match self.answer(patience.saturating_sub(started.elapsed()))? {
+                Reply::Ticket(ticket) => self.tickets.push_back(ticket),
+                other => return Ok(other),
+            }
+        }
+    }
+
+    fn answer(&mut self, patience: Duration) -> Result<Reply, PortError> {
         match self.replies.recv_timeout(patience) {
             Ok(reply) => Ok(reply),
             Err(RecvTimeoutError::Timeout) => Err(self.give_up(PortError::Late(patience))),

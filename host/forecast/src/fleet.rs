@@ -110,7 +110,7 @@ impl Fleet {
             quantiles: vec![Quantiles::default(); n],
         };
         let learned = match &model {
-            Some(m) => Learned::new(m, backend, &config.series, &config.horizons, config.cadence_s)?,
+            Some(m) => Learned::new(m, engine, &config.series, &config.horizons, config.cadence_s)?,
             None => None,
         };
         Ok(Self {

@@ -68,7 +68,8 @@ impl Learned {
 
     /// One tick: reads the features that the series have just made, and adds its voice to theirs.
     pub(crate) fn step(&mut self, series: &mut [Series]) -> Result<(), AccelError> {
-        let (engine, device) = (&mut self.engine, self.engine.info().driver);
+        let engine = &mut self.engine;
+        let device = engine.info().driver;
         let _span = tracing::info_span!("accel::run", device, series = series.len() as u64).entered();
         // Both are sent before either is waited for.
         for set in &mut self.sets {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use foreshade_accel::{AccelError, Engine, StateId, StateSnapshot, lstm_step, quantiles_of};
+use foreshade_accel::{AccelError, Engine, KernelId, StateId, StateSnapshot, lstm_step, quantiles_of};
 use foreshade_types::{Horizon, Quantiles, Resource};
 use lstm_step::{Cell, GATES, Head, LEVELS, MAX_HIDDEN, STEP, TARGETS, Weights, WeightsError};
 use safetensors::{Dtype, SafeTensors};
@@ -244,6 +244,27 @@ impl LstmFleet {
             }
         }
         Ok(())
+    }
+
+    /// One tick: both, with the features by lane.
+    ///
+    /// # Errors
+    /// As both; a number of features that is not the number of series.
+    pub fn step(
+        &mut self,
+        engine: &mut Engine,
+        features: &[Option<Features>],
+        out: &mut Vec<Option<TargetQuantiles>>,
+    ) -> Result<(), AccelError> {
+        let (got, want) = (features.len(), engine.series(self.state)?);
+        if got != want {
+            let kernel = KernelId::LstmStep;
+            return Err(AccelError::Count { kernel, what: "sets of features", got, want });
+        }
+        self.submit(engine, |lane| features[lane].as_ref())?;
+        out.clear();
+        out.resize(want, None);
+        self.collect(engine, |lane| features[lane].as_ref(), |lane, q| out[lane] = Some(*q))
     }
 
     /// A copy of the state, for a restart.

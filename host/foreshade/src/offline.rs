@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use foreshade_accel::{Backend, OpenOptions};
+use foreshade_accel::{Engine, OpenOptions};
 use foreshade_appliance_core::{Core, CoreConfig, MemoryJournal};
 use foreshade_forecast::Fleet as Forecaster;
 use foreshade_forecast::lstm::LstmModel;
@@ -26,13 +26,13 @@ pub(crate) const BASELINES: [(&str, Baseline); 3] =
     [("none", Baseline::None), ("reactive", Baseline::Reactive), ("peak", Baseline::Peak)];
 
 /// Opens a device by name; a wrong name is a usage error.
-pub(crate) fn open(backend: &str, threads: u16) -> Result<Box<dyn Backend>, Failure> {
+pub(crate) fn open(backend: &str, threads: u16) -> Result<Engine, Failure> {
     let options = OpenOptions { threads: usize::from(threads) };
-    foreshade_accel::open_with(backend, &options).map_err(|e| Failure::Usage(e.to_string()))
+    foreshade_accel::open(backend, &options).map_err(|e| Failure::Usage(e.to_string()))
 }
 
 /// The shipped model on a device.
-pub(crate) fn forecaster(config: &CoreConfig, backend: Box<dyn Backend>) -> Result<Forecaster, Failure> {
+pub(crate) fn forecaster(config: &CoreConfig, backend: Engine) -> Result<Forecaster, Failure> {
     let model = LstmModel::shipped().map_err(|e| Failure::failed(&e))?;
     Forecaster::new(Core::fleet_config(config), Some(Arc::new(model)), backend)
         .map_err(|e| Failure::failed(&e))
@@ -132,7 +132,7 @@ pub(crate) fn forecast(args: &ForecastArgs) -> Result<(), Failure> {
         out: &args.out,
         threads: usize::from(args.threads),
         model: Some(Arc::new(model.map_err(|e| Failure::failed(&e))?)),
-        backend: &|| foreshade_accel::open_with(&args.backend, &options),
+        backend: &|| foreshade_accel::open(&args.backend, &options),
     };
     let mut progress = None;
     let done = foreshade_forecast::run::run(&request, |done, total| {

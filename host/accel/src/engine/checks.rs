@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use foreshade_kernels::KernelId;
 use foreshade_kernels::GROUP;
+use foreshade_kernels::KernelId;
 use foreshade_kernels::lstm_step::{self, Weights};
 
 use crate::Slab;
@@ -69,21 +69,38 @@ pub(super) fn call_sample(case: &Case, outputs: &[Slab], turn: u64) -> Result<f6
     Ok(0.0)
 }
 
-/// A small case for the start-up test.
-pub(super) fn self_test_case(kernel: KernelId) -> Case {
-    let _ = kernel;
-    lstm_case()
-}
-
-/// All of a case's results.
+/// Runs a kernel's small seeded cases through `run` and holds the results to the reference.
 ///
 /// # Errors
-/// The first value that differs.
-pub(super) fn compare(case: &Case, outputs: &[Slab]) -> Result<(), String> {
-    let _ = (case, outputs);
-    Ok(())
+/// What `run` said, or the first value that differs.
+pub(super) fn prove(
+    kernel: KernelId,
+    mut run: impl FnMut(&Case) -> Result<Vec<Slab>, String>,
+) -> Result<(), String> {
+    match kernel {
+        KernelId::LstmStep => prove_lstm(&mut run),
+        _ => Ok(()),
+    }
 }
 
-fn lstm_case() -> Case {
-    Case { kernel: KernelId::LstmStep, ints: vec![], floats: vec![], inputs: vec![] }
+/// 64 lanes and one more, both depths, with a head.
+fn prove_lstm(run: &mut dyn FnMut(&Case) -> Result<Vec<Slab>, String>) -> Result<(), String> {
+    for layers in [1, 2] {
+        let shape = lstm_step::cases::Shape { input: 8, hidden: 16, layers, stats: 5, width: 12 };
+        let c = lstm_step::cases::case(7, GROUP + 1, shape).map_err(|e| e.to_string())?;
+        let f32s = |v: &[f32]| Arc::new(Slab::from_f32(v));
+        let inputs = vec![
+            Arc::new(Slab::from_i32(&c.mode)),
+            f32s(&c.x),
+            f32s(&c.stats),
+            f32s(&c.packed),
+            f32s(&c.state_in),
+        ];
+        let case = Case { kernel: KernelId::LstmStep, ints: c.ints.to_vec(), floats: vec![], inputs };
+        match &run(&case)?[..] {
+            [state, out] => c.check(state.f32(), out.f32(), 1).map(|_| ())?,
+            other => return Err(format!("{} outputs", other.len())),
+        }
+    }
+    Ok(())
 }

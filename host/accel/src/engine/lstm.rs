@@ -199,9 +199,8 @@ impl OnDevice {
         let words = words(&resident.ints);
         let mut alloc = |n: usize| port.alloc(words[n], patience);
         let state = [alloc(4)?, alloc(5)?];
-        let mut set = || -> Result<[BufferId; 4], PortError> {
-            Ok([alloc(0)?, alloc(1)?, alloc(2)?, alloc(6)?])
-        };
+        let mut set =
+            || -> Result<[BufferId; 4], PortError> { Ok([alloc(0)?, alloc(1)?, alloc(2)?, alloc(6)?]) };
         let sets = [set()?, set()?];
         let to = state[(resident.base_at % 2) as usize];
         let write = Write { to, from: Arc::clone(&resident.base) };

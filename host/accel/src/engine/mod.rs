@@ -14,18 +14,18 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use foreshade_kernels::lstm_step::{LEVELS, TARGETS, Weights};
-use foreshade_kernels::{KernelId, lstm_step};
+use foreshade_kernels::KernelId;
+use foreshade_kernels::lstm_step::Weights;
 
-pub use self::lstm::{Inputs, StateSnapshot, quantiles_of};
-pub use self::metrics::Metrics;
-pub use self::options::Care;
-pub use self::ward::{FaultKind, Opener, Standing};
 use self::calls::CallBuffers;
 use self::checks::Case;
+pub use self::lstm::{Inputs, StateSnapshot, quantiles_of};
 use self::lstm::{LOG_MAX, Model, OnDevice, Resident};
-use self::ward::{Fault, Slot};
-use crate::backend::{BufferId, DeviceInfo, Job, Timing};
+pub use self::metrics::Metrics;
+pub use self::options::Care;
+use self::ward::Slot;
+pub use self::ward::{FaultKind, Opener, Standing};
+use crate::backend::{BufferId, DeviceInfo, Job};
 use crate::port::Port;
 use crate::{AccelError, Slab};
 
@@ -182,6 +182,9 @@ impl Engine {
     /// Unknown state, wrong lengths, a mode or a value that is not allowed: the state is as before.
     pub fn submit(&mut self, state: StateId, inputs: Inputs) -> Result<(), AccelError> {
         let inputs = self.resident_mut(state)?.admit(inputs)?;
+        if self.lanes(state)? == 0 {
+            return Ok(());
+        }
         while self.pending.len() >= 2 {
             self.collect_oldest()?;
         }
@@ -196,9 +199,6 @@ impl Engine {
         // The state is read before and after the step that is checked.
         let reads_state = keep && (at % every == 0 || (at + 1) % every == 0);
         self.pending.push_back(Pending { state: state.0, at, reads_state });
-        if resident_is_empty(self.resident(state)?) {
-            return Ok(());
-        }
         if let Err(fault) = self.send_step(state.0, at, reads_state) {
             self.fail_over(&fault)?;
         }
@@ -221,15 +221,7 @@ impl Engine {
     /// # Errors
     /// As both.
     pub fn step(&mut self, state: StateId, inputs: Inputs) -> Result<&Slab, AccelError> {
-        let span = tracing::info_span!(
-            "accel::run",
-            device = self.info().driver,
-            kernel = KernelId::LstmStep.name(),
-            rows = self.resident(state)?.series as u64
-        );
-        let entered = span.entered();
         self.submit(state, inputs)?;
-        drop(entered);
         self.collect(state)
     }
 
@@ -273,7 +265,8 @@ impl Engine {
     pub fn snapshot(&mut self, state: StateId) -> Result<StateSnapshot, AccelError> {
         self.bring_home(state.0)?;
         let resident = self.resident(state)?;
-        let model = self.models.get(&resident.model).ok_or(AccelError::UnknownHandle("weights", resident.model))?;
+        let model =
+            self.models.get(&resident.model).ok_or(AccelError::UnknownHandle("weights", resident.model))?;
         Ok(StateSnapshot {
             series: resident.series,
             dims: model.weights.dims(),
@@ -344,18 +337,3 @@ impl Engine {
         if self.has_successor() { self.care.deadline } else { Duration::from_secs(3600) }
     }
 }
-
-fn resident_is_empty(resident: &Resident) -> bool {
-    resident.lanes() == 0
-}
-
-/// Words of a step's output per series.
-pub const STEP_OUTPUTS: usize = TARGETS * LEVELS;
-
-/// Scalars of the step for a weight set and a number of lanes.
-pub fn step_ints(weights: &Weights, lanes: usize) -> [i32; 6] {
-    lstm_step::ints(weights, lanes)
-}
-
-/// What a device said of its time, for benches.
-pub type KernelTime = Timing;

@@ -140,11 +140,16 @@ impl Engine {
             let inputs = resident.log.get((step.at - resident.base_at - 1) as usize);
             match (from, inputs, self.models.get(&resident.model)) {
                 (Some(from), Some(inputs), Some(model)) => {
-                    let inputs = [&inputs.mode, &inputs.x, &inputs.stats, &model.packed, &from].map(Arc::clone);
+                    let inputs =
+                        [&inputs.mode, &inputs.x, &inputs.stats, &model.packed, &from].map(Arc::clone);
                     let ints = resident.ints.to_vec();
-                    let case = Case { kernel: KernelId::LstmStep, ints, floats: vec![], inputs: inputs.to_vec() };
+                    let case =
+                        Case { kernel: KernelId::LstmStep, ints, floats: vec![], inputs: inputs.to_vec() };
                     let group = checks::sample(self.metrics.checks, resident.lanes());
-                    check(&mut self.metrics, checks::lstm_group(&case, &model.weights, [&state, &out], group))?;
+                    check(
+                        &mut self.metrics,
+                        checks::lstm_group(&case, &model.weights, [&state, &out], group),
+                    )?;
                     resident.forget_until(step.at, Arc::new(state));
                 }
                 _ => resident.before_check = Some((step.at, state)),

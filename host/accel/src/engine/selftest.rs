@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use foreshade_kernels::KernelId;
 
+use super::calls::run_once;
 use super::checks;
 use crate::port::Port;
 
@@ -18,13 +19,8 @@ pub(super) fn self_test(port: &mut Port, patience: Duration) -> Result<(), Strin
         }
         let fail = |why: String| format!("self-test: {kernel}: {why}");
         port.warm_up(kernel, patience).map_err(|e| fail(e.to_string()))?;
-        let case = checks::self_test_case(kernel);
-        let outputs = run(port, &case, patience).map_err(fail)?;
-        checks::compare(&case, &outputs).map_err(fail)?;
+        checks::prove(kernel, |case| run_once(port, case, patience).map_err(|e| e.to_string()))
+            .map_err(fail)?;
     }
     Ok(())
-}
-
-fn run(port: &mut Port, case: &checks::Case, patience: Duration) -> Result<Vec<crate::Slab>, String> {
-    super::calls::run_once(port, case, patience).map_err(|e| e.to_string())
 }

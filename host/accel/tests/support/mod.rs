@@ -1,0 +1,23 @@
+//! A small weight set.
+
+use foreshade_accel::lstm_step::{Cell, Head, Weights};
+
+/// Launches of the self-test on a device that runs every kernel.
+pub const SELF_TEST_JOBS: u64 = 2;
+
+/// 2 inputs, 16 units, 2 statistics, a head of 4.
+pub fn weights() -> Weights {
+    let v = |n: usize| (0..n).map(|i| 0.4 * (i as f32 * 1.7 + n as f32).sin()).collect::<Vec<_>>();
+    let (input, hidden, stats, width) = (2, 16, 2, 4);
+    let cell = Cell {
+        input,
+        hidden,
+        w_ih: v(4 * hidden * input),
+        w_hh: v(4 * hidden * hidden),
+        b_ih: v(4 * hidden),
+        b_hh: v(4 * hidden),
+    };
+    let head =
+        Head { stats, width, w1: v(width * (hidden + stats)), b1: v(width), w2: v(20 * width), b2: v(20) };
+    Weights::new(vec![cell], Some(head)).unwrap()
+}

@@ -77,7 +77,15 @@ impl Port {
             .name(name.chars().take(15).collect())
             .spawn(move || serve(device, &inbox, &outbox))
             .map_err(|_| PortError::Gone)?;
-        Ok(Self { info, supported, commands: Some(commands), replies, thread: Some(thread), tickets: VecDeque::new(), dead: false })
+        Ok(Self {
+            info,
+            supported,
+            commands: Some(commands),
+            replies,
+            thread: Some(thread),
+            tickets: VecDeque::new(),
+            dead: false,
+        })
     }
 
     /// What the device is.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use foreshade_accel::{Backend, Job, LstmStepJob};
+use foreshade_accel::lstm_step::STEP;
 use foreshade_accel::{OpenOptions, open};
 use foreshade_forecast::features::{FeatureWindow, Features, INPUT, STATS};
 use foreshade_forecast::lstm::{LstmFleet, LstmModel, Profile, TargetQuantiles, torch_lstm};
@@ -83,6 +83,7 @@ fn forecasts_and_states_are_those_of_pytorch() {
                     last: get("last")[at],
                     scale: get("scale")[at],
                 })
+                .map(Some)
                 .collect();
             fleet.step(&mut device, &features, &mut out).unwrap();
             for (series, got) in out.iter().enumerate() {
@@ -141,8 +142,11 @@ fn forecasts(lane: usize, lanes: usize, others: bool) -> Vec<u32> {
     for &x in x {
         w.push(x);
         let f = w.features().unwrap();
-        let other = |l: usize| others.then_some(Features { scale: 1.0 + l as f32, ..f });
-        let features: Vec<_> = (0..lanes).map(|l| if l == lane { Some(f) } else { other(l) }).collect();
+        let mut features = vec![others.then_some(f); lanes];
+        for (l, f) in features.iter_mut().enumerate() {
+            f.iter_mut().for_each(|f| f.scale = 1.0 + l as f32);
+        }
+        features[lane] = Some(f);
         fleet.step(&mut device, &features, &mut out).unwrap();
         bits.extend(flat(out[lane].as_ref().unwrap()).iter().map(|v| v.to_bits()));
     }

@@ -47,7 +47,7 @@ fn fleet(seed: u64) -> Fleet {
 fn run(fleet: &Fleet, threads: usize) -> (String, Vec<Record>) {
     let policy = Policy { mode: Mode::Auto, ..Policy::default() };
     let config = backtest::core_config(fleet, &policy, "cpu", threads);
-    let device = foreshade_accel::open("cpu", &OpenOptions::default()).unwrap();
+    let device = foreshade_accel::open("cpu", &foreshade_accel::OpenOptions::default()).unwrap();
     let forecaster = Forecaster::new(Core::fleet_config(&config), None, device).unwrap();
     let mut journal = MemoryJournal::default();
     let o = backtest::foreshade(fleet, Core::new(config, forecaster), &mut journal, |_, _| {}).unwrap();
@@ -75,7 +75,7 @@ fn the_forecast_does_not_depend_on_what_is_done() {
     let scores = |mode| {
         let policy = Policy { mode, ..Policy::default() };
         let config = backtest::core_config(&fleet, &policy, "cpu", 1);
-        let device = foreshade_accel::open("cpu", &OpenOptions::default()).unwrap();
+        let device = foreshade_accel::open("cpu", &foreshade_accel::OpenOptions::default()).unwrap();
         let forecaster = Forecaster::new(Core::fleet_config(&config), None, device).unwrap();
         let core = Core::new(config, forecaster);
         let o = backtest::foreshade(&fleet, core, &mut MemoryJournal::default(), |_, _| {}).unwrap();

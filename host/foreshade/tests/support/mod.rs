@@ -166,7 +166,7 @@ pub fn without_hops(mut report: Report) -> String {
 
 /// The appliance's core for a configuration, with the shipped model on the CPU.
 pub fn core(config: &CoreConfig) -> Core {
-    let options = OpenOptions { threads: config.threads };
+    let options = OpenOptions { threads: config.threads, ..OpenOptions::default() };
     let device: Engine = foreshade_accel::open("cpu", &options).expect("cpu");
     let model = Arc::new(LstmModel::shipped().expect("model"));
     let forecaster = Forecaster::new(Core::fleet_config(config), Some(model), device).expect("forecaster");

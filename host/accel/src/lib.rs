@@ -13,7 +13,6 @@ mod error;
 pub mod faulty;
 mod port;
 pub mod probe;
-mod slab;
 
 pub use drivers::{AUTO, DRIVERS, Driver, OpenOptions, Probe, open, probe as probe_all};
 pub use engine::{
@@ -21,5 +20,4 @@ pub use engine::{
     quantiles_of,
 };
 pub use error::AccelError;
-pub use foreshade_kernels::{KernelId, lstm_step, spec};
-pub use slab::{PAGE_BYTES, Slab};
+pub use foreshade_kernels::{KernelId, PAGE_BYTES, Slab, lstm_step, spec};

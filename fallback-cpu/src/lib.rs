@@ -6,6 +6,7 @@
 mod exec;
 pub mod lstm;
 pub mod math;
+pub mod placement;
 
 pub use exec::{Exec, ExecError, levels};
 

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use foreshade_fallback_cpu::Exec;
+use foreshade_fallback_cpu::{Exec, placement};
 use foreshade_kernels::KernelId;
 use foreshade_kernels::spec::MAX_BUFFERS;
 
@@ -26,8 +26,10 @@ pub struct CpuDevice {
     buffers: BTreeMap<BufferId, Arc<Slab>>,
     next_buffer: u32,
     next_ticket: u64,
-    done: VecDeque<(Ticket, Result<(Job, Timing), BackendError>)>,
+    done: VecDeque<(Ticket, Outcome)>,
 }
+
+type Outcome = Result<(Job, Timing), BackendError>;
 
 /// The one CPU, always there unless an instruction set was named that it lacks.
 pub fn probe(options: &ProbeOptions) -> Vec<Found> {
@@ -91,8 +93,25 @@ impl CpuDevice {
         result
     }
 
-    fn call(&self, launch: &Launch, _outputs: &mut [Option<Slab>; MAX_BUFFERS]) -> Result<(), BackendError> {
-        Err(BackendError::Unsupported(launch.kernel))
+    fn call(&self, launch: &Launch, outputs: &mut [Option<Slab>; MAX_BUFFERS]) -> Result<(), BackendError> {
+        let (exec, ints, floats) = (&self.exec, launch.ints(), launch.floats());
+        let input = |index| self.input(launch, index);
+        match (launch.kernel, outputs) {
+            (KernelId::PlacementScore, [_, _, _, _, _, Some(best), Some(score), _]) => placement::score(
+                exec,
+                ints,
+                floats,
+                input(0).f32(),
+                input(1).f32(),
+                input(2).f32(),
+                input(3).f32(),
+                input(4).i32(),
+                best.i32_mut(),
+                score.f32_mut(),
+            ),
+            (kernel, _) => return Err(BackendError::Unsupported(kernel)),
+        }
+        Ok(())
     }
 
     /// The words of an input.
@@ -109,13 +128,14 @@ impl Backend for CpuDevice {
         &self.info
     }
 
-    fn supports(&self, _kernel: KernelId) -> bool {
-        true
+    fn supports(&self, kernel: KernelId) -> bool {
+        matches!(kernel, KernelId::PlacementScore)
     }
 
     fn alloc(&mut self, words: usize) -> Result<BufferId, BackendError> {
-        if words == 0 {
-            return Err(BackendError::Memory { words, reason: "a buffer has at least one word".into() });
+        if words == 0 || words > i32::MAX as usize {
+            let reason = format!("a buffer has 1 to {} words", i32::MAX);
+            return Err(BackendError::Memory { words, reason });
         }
         let id = BufferId(self.next_buffer);
         self.next_buffer += 1;

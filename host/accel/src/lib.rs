@@ -8,6 +8,8 @@ mod checked;
 #[cfg(any(feature = "opencl", feature = "wgpu"))]
 mod container;
 mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod device_cpu;
 mod drivers;
 mod error;

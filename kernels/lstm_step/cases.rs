@@ -154,7 +154,7 @@ impl Case {
         for lane in 0..self.mode.len() {
             if self.mode[lane] & STEP == 0 {
                 self.check_held(lane, state_out, out)?;
-            } else if lane % stride.max(1) == 0 {
+            } else if lane.is_multiple_of(stride.max(1)) {
                 self.check_stepped(lane, state_out, out, &mut worst)?;
             }
         }

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use foreshade_fallback_cpu::Exec;
+use foreshade_fallback_cpu::{Exec, placement};
 use foreshade_kernels::KernelId;
 use foreshade_kernels::spec::MAX_BUFFERS;
 
@@ -26,8 +26,10 @@ pub struct CpuDevice {
     buffers: BTreeMap<BufferId, Arc<Slab>>,
     next_buffer: u32,
     next_ticket: u64,
-    done: VecDeque<(Ticket, Result<(Job, Timing), BackendError>)>,
+    done: VecDeque<(Ticket, Outcome)>,
 }
+
+type Outcome = Result<(Job, Timing), BackendError>;
 
 /// The one CPU, always there unless an instruction set was named that it lacks.
 pub fn probe(options: &ProbeOptions) -> Vec<Found> {
@@ -92,24 +94,24 @@ impl CpuDevice {
     }
 
     fn call(&self, launch: &Launch, outputs: &mut [Option<Slab>; MAX_BUFFERS]) -> Result<(), BackendError> {
-        let f = |i| self.input(launch, i).f32();
+        let (exec, ints, floats) = (&self.exec, launch.ints(), launch.floats());
+        let input = |index| self.input(launch, index);
         match (launch.kernel, outputs) {
-            (KernelId::LstmStep, [_, _, _, _, _, Some(state), Some(out), ..]) => {
-                foreshade_fallback_cpu::lstm_step::step(
-                    &self.exec,
-                    launch.ints(),
-                    self.input(launch, 0).i32(),
-                    f(1),
-                    f(2),
-                    f(3),
-                    f(4),
-                    state.f32_mut(),
-                    out.f32_mut(),
-                );
-                Ok(())
-            }
-            _ => Err(BackendError::Unsupported(launch.kernel)),
+            (KernelId::PlacementScore, [_, _, _, _, _, Some(best), Some(score), _]) => placement::score(
+                exec,
+                ints,
+                floats,
+                input(0).f32(),
+                input(1).f32(),
+                input(2).f32(),
+                input(3).f32(),
+                input(4).i32(),
+                best.i32_mut(),
+                score.f32_mut(),
+            ),
+            (kernel, _) => return Err(BackendError::Unsupported(kernel)),
         }
+        Ok(())
     }
 
     /// The words of an input.
@@ -127,12 +129,13 @@ impl Backend for CpuDevice {
     }
 
     fn supports(&self, kernel: KernelId) -> bool {
-        kernel == KernelId::LstmStep
+        matches!(kernel, KernelId::PlacementScore)
     }
 
     fn alloc(&mut self, words: usize) -> Result<BufferId, BackendError> {
-        if words == 0 {
-            return Err(BackendError::Memory { words, reason: "a buffer has at least one word".into() });
+        if words == 0 || words > i32::MAX as usize {
+            let reason = format!("a buffer has 1 to {} words", i32::MAX);
+            return Err(BackendError::Memory { words, reason });
         }
         let id = BufferId(self.next_buffer);
         self.next_buffer += 1;

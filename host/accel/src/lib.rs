@@ -6,13 +6,21 @@
 
 pub mod backend;
 mod checked;
+#[cfg(any(feature = "opencl", feature = "wgpu"))]
+mod container;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod device_cpu;
 mod drivers;
 mod engine;
 mod error;
 pub mod faulty;
+#[cfg(feature = "opencl")]
+pub mod opencl;
 mod port;
 pub mod probe;
+#[cfg(feature = "wgpu")]
+pub mod wgpu;
 
 pub use drivers::{AUTO, DRIVERS, Driver, OpenOptions, Probe, open, probe as probe_all};
 pub use engine::{

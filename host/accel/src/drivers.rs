@@ -53,8 +53,73 @@ pub struct Probe {
 }
 
 /// In order of preference; those that must be named come last.
-pub const DRIVERS: &[Driver] =
-    &[Driver { name: "cpu", about: "this machine's processor", auto: true, find: device_cpu::probe }];
+pub const DRIVERS: &[Driver] = &[
+    Driver {
+        name: "opencl-fpga",
+        about: "FPGA card through OpenCL and a bitstream",
+        auto: true,
+        find: library::opencl,
+    },
+    Driver { name: "cuda", about: "NVIDIA GPU", auto: true, find: library::cuda },
+    Driver { name: "opencl-gpu", about: "GPU through OpenCL", auto: true, find: library::opencl },
+    Driver { name: "wgpu", about: "GPU through Vulkan", auto: true, find: library::wgpu },
+    Driver { name: "cpu", about: "this machine's processor", auto: true, find: device_cpu::probe },
+    Driver {
+        name: "opencl-cpu",
+        about: "processor through OpenCL (PoCL and others)",
+        auto: false,
+        find: library::opencl,
+    },
+    Driver {
+        name: "wgpu-cpu",
+        about: "processor through Vulkan (lavapipe)",
+        auto: false,
+        find: library::wgpu,
+    },
+];
+
+/// Each library's devices, or that this program was built without it.
+mod library {
+    use crate::probe::{Found, ProbeOptions};
+
+    #[cfg(feature = "cuda")]
+    pub(super) use crate::cuda::probe as cuda;
+    #[cfg(feature = "opencl")]
+    pub(super) use crate::opencl::probe as opencl;
+    #[cfg(feature = "wgpu")]
+    pub(super) use crate::wgpu::probe as wgpu;
+
+    #[cfg(not(feature = "cuda"))]
+    pub(super) fn cuda(_: &ProbeOptions) -> Vec<Found> {
+        super::left_out(&["cuda"])
+    }
+
+    #[cfg(not(feature = "opencl"))]
+    pub(super) fn opencl(_: &ProbeOptions) -> Vec<Found> {
+        super::left_out(&["opencl-fpga", "opencl-gpu", "opencl-cpu"])
+    }
+
+    #[cfg(not(feature = "wgpu"))]
+    pub(super) fn wgpu(_: &ProbeOptions) -> Vec<Found> {
+        super::left_out(&["wgpu", "wgpu-cpu"])
+    }
+}
+
+#[cfg(not(all(feature = "cuda", feature = "opencl", feature = "wgpu")))]
+fn left_out(drivers: &[&'static str]) -> Vec<Found> {
+    drivers.iter().map(|d| Err(Absent::driver(d, "this program was built without it"))).collect()
+}
+
+impl Driver {
+    /// Its own devices: a library may answer for several drivers.
+    fn find(&self, options: &ProbeOptions) -> Vec<Found> {
+        let own = |f: &Found| match f {
+            Ok(device) => device.info().driver == self.name,
+            Err(absent) => absent.driver == self.name,
+        };
+        (self.find)(options).into_iter().filter(own).collect()
+    }
+}
 
 /// Opens the best device ([`AUTO`]) or the named one (`cpu@avx2` = the CPU with that instruction set), with the CPU to
 /// take over if it fails.
@@ -111,7 +176,7 @@ pub fn open(name: &str, options: &OpenOptions) -> Result<Engine, AccelError> {
 
 fn first(driver: &Driver, options: &ProbeOptions) -> Found {
     let mut absent = Absent::driver(driver.name, "no device");
-    for found in (driver.find)(options) {
+    for found in driver.find(options) {
         match found {
             Ok(device) => return Ok(device),
             Err(why) => absent = why,
@@ -140,7 +205,7 @@ pub fn probe(options: &OpenOptions) -> Vec<Probe> {
                 software: !d.auto,
                 ..ProbeOptions::default()
             };
-            let devices = (d.find)(&options).into_iter().map(|f| f.map(|device| device.info().clone()));
+            let devices = d.find(&options).into_iter().map(|f| f.map(|device| device.info().clone()));
             Probe { name: d.name, about: d.about, auto: d.auto, devices: devices.collect() }
         })
         .collect()

@@ -9,6 +9,8 @@ use foreshade_kernels::{KernelId, Word};
 use crate::Slab;
 use crate::backend::{Backend, BackendError, BufferId, DeviceInfo, Job, Ticket, Timing};
 
+pub use crate::engine::SELF_TEST_JOBS;
+
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {

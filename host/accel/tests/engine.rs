@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use foreshade_accel::device_cpu::CpuDevice;
-use foreshade_accel::faulty::{Fault, Faulty};
+use foreshade_accel::faulty::{Fault, Faulty, SELF_TEST_JOBS};
 use foreshade_accel::lstm_step::{RESET, STEP};
 use foreshade_accel::{AccelError, Care, Engine, FaultKind, KernelId, Opener, Slab, StateId};
 use foreshade_fallback_cpu::Exec;
-use support::{SELF_TEST_JOBS, weights};
+use support::weights;
 
 const SERIES: usize = 100;
 const TICKS: u64 = 20;
@@ -164,6 +164,21 @@ fn a_device_that_is_well_again_is_taken_back_with_the_state() {
 }
 
 #[test]
+fn a_device_that_fails_again_and_again_is_left_out_longer_each_time() {
+    let open: Opener =
+        Arc::new(|| Ok(Box::new(Faulty::new(cpu(), Fault::Lost, SELF_TEST_JOBS, u64::MAX)) as _));
+    let care = Care { probe_every: 1, clean_probes: 1, ..care() };
+    let (mut engine, state) = engine(vec![("faulty".into(), open), cpu_opener()], care);
+    for t in 0..200 {
+        tick(&mut engine, state, t).unwrap();
+        std::thread::sleep(Duration::from_millis(4));
+    }
+    // Out for at least 1, 2, 4, .. steps: the eighth time would be after step 127.
+    let ejections = engine.metrics().ejections;
+    assert!((3..=8).contains(&ejections), "{:?}", engine.metrics());
+}
+
+#[test]
 fn two_steps_on_their_way_survive_a_fault_in_the_first() {
     let want = sound();
     let (mut engine, state) = engine(vec![ill_once(Fault::Lost, 4, u64::MAX), cpu_opener()], care());
@@ -220,6 +235,39 @@ fn bad_input_is_refused_before_any_device_sees_it() {
     assert_eq!(engine.metrics().jobs, jobs);
     assert_eq!(engine.snapshot(state).unwrap(), before);
     engine.step(state, resting_nan).unwrap();
+}
+
+/// A forecast call: the fitted models of 130 series, 12 steps.
+fn forecast_call(engine: &mut Engine) -> Result<Vec<Slab>, AccelError> {
+    let fit = foreshade_kernels::arima_fit::cases::fitted(3, 192, 48);
+    engine.call(KernelId::ArimaForecast, &[192, 12], &[], &[Arc::new(Slab::from_f32(&fit))])
+}
+
+#[test]
+fn a_call_of_any_kernel_is_done_again_elsewhere() {
+    let want = forecast_call(&mut Engine::with(vec![cpu_opener()], care()).unwrap()).unwrap();
+    for fault in [Fault::Lost, Fault::Crash, Fault::Nan, Fault::Hang, Fault::Ulps(1 << 16)] {
+        let care = Care { check_every: 1, ..care() };
+        let mut engine = Engine::with(vec![ill_once(fault, 2, u64::MAX), cpu_opener()], care).unwrap();
+        for _ in 0..5 {
+            assert_eq!(forecast_call(&mut engine).unwrap(), want, "{fault:?}");
+        }
+        let m = engine.metrics();
+        assert_eq!((m.ejections, m.redone, m.jobs), (1, 1, 5), "{fault:?}: {m:?}");
+    }
+}
+
+#[test]
+fn the_self_test_is_as_long_as_it_says() {
+    // The first job after it is the first that may strike.
+    let opened = |well| {
+        Engine::with(
+            vec![("f".into(), Arc::new(move || Ok(Box::new(Faulty::new(cpu(), Fault::Lost, well, 1)) as _)))],
+            care(),
+        )
+    };
+    assert!(opened(SELF_TEST_JOBS - 1).is_err());
+    assert!(opened(SELF_TEST_JOBS).is_ok());
 }
 
 #[test]

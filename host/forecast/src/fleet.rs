@@ -139,6 +139,11 @@ impl Fleet {
         self.model_error.as_ref()
     }
 
+    /// The devices behind the LSTM, as long as it speaks: what they are and what has been seen of them.
+    pub fn engine(&self) -> Option<&Engine> {
+        self.learned.as_ref().map(Learned::engine)
+    }
+
     /// The forecasts of the newest tick; cold ones before the first.
     pub fn latest(&self) -> &[SeriesForecast] {
         &self.out

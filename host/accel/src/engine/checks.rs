@@ -5,6 +5,7 @@ use std::sync::Arc;
 use foreshade_kernels::GROUP;
 use foreshade_kernels::KernelId;
 use foreshade_kernels::lstm_step::{self, Weights};
+use foreshade_kernels::{arima_fit, arima_forecast, placement_score};
 
 use crate::Slab;
 
@@ -60,14 +61,48 @@ pub(super) fn lstm_group(
     Ok(worst.state.max(worst.out))
 }
 
-/// Compares a sample of a call's results.
+/// Compares a sample of a call's results: a few lanes or one VM, others each turn. Returns the error in units of the
+/// tolerance where the kernel tells it, else 0.
 ///
 /// # Errors
 /// The first value that differs.
 pub(super) fn call_sample(case: &Case, outputs: &[Slab], turn: u64) -> Result<f64, String> {
-    let _ = (case, outputs, turn);
+    let ints: Vec<usize> = case.ints.iter().map(|&i| i as usize).collect();
+    let input = |i: usize| case.inputs[i].f32();
+    // Lanes far apart, so that the sample wanders over the whole batch.
+    let some =
+        |lanes: usize, n: u64| (0..n).map(move |i| ((turn * n + i) * 37 % lanes.max(1) as u64) as usize);
+    match (case.kernel, outputs) {
+        (KernelId::ArimaFit, [fit]) => {
+            some(ints[0], 4).try_for_each(|lane| arima_fit::check(input(0), ints[1], fit.f32(), lane))?;
+        }
+        (KernelId::ArimaForecast, [mean, variance]) => some(ints[0], 16).try_for_each(|lane| {
+            arima_forecast::check(input(0), ints[1], mean.f32(), variance.f32(), lane)
+        })?,
+        (KernelId::PlacementScore, [best, score]) if ints[0] > 0 => {
+            let vm = (turn % ints[0] as u64) as usize;
+            let row = |v: &Slab, width: usize| v.f32()[vm * width..(vm + 1) * width].to_vec();
+            let (top, words) = (ints[5], ints[1] / 32);
+            let one = placement_score::reference::Inputs {
+                ints: [1, case.ints[1], case.ints[2], case.ints[3], case.ints[4], case.ints[5]],
+                floats: [case.floats[0], case.floats[1]],
+                demand: row(&case.inputs[0], ints[2] * ints[3] * ints[4]),
+                room: input(1).to_vec(),
+                host: input(2).to_vec(),
+                vm: row(&case.inputs[3], 2),
+                allow: case.inputs[4].i32()[vm * words..(vm + 1) * words].to_vec(),
+            };
+            let best = &best.i32()[vm * top..(vm + 1) * top];
+            placement_score::tolerance::check(&one, best, &row(score, top * placement_score::SCORE_WORDS))
+                .map_err(|e| format!("of request's vm {vm}: {e}"))?;
+        }
+        _ => {}
+    }
     Ok(0.0)
 }
+
+/// Launches of a whole self-test.
+pub const SELF_TEST_JOBS: u64 = 5;
 
 /// Runs a kernel's small seeded cases through `run` and holds the results to the reference.
 ///
@@ -77,10 +112,45 @@ pub(super) fn prove(
     kernel: KernelId,
     mut run: impl FnMut(&Case) -> Result<Vec<Slab>, String>,
 ) -> Result<(), String> {
+    const LANES: usize = GROUP;
+    const SAMPLES: usize = 48;
     match kernel {
         KernelId::LstmStep => prove_lstm(&mut run),
-        _ => Ok(()),
+        KernelId::ArimaFit => {
+            let y = arima_fit::cases::case(7, LANES, SAMPLES);
+            let fit = one(&run(&case_of(kernel, &[LANES, SAMPLES], &[&y]))?)?.f32().to_vec();
+            (0..LANES).try_for_each(|lane| arima_fit::check(&y, SAMPLES, &fit, lane))
+        }
+        KernelId::ArimaForecast => {
+            let fit = arima_fit::cases::fitted(7, LANES, SAMPLES);
+            match &run(&case_of(kernel, &[LANES, 12], &[&fit]))?[..] {
+                [mean, variance] => (0..LANES)
+                    .try_for_each(|l| arima_forecast::check(&fit, 12, mean.f32(), variance.f32(), l)),
+                other => Err(format!("{} outputs", other.len())),
+            }
+        }
+        KernelId::PlacementScore => {
+            let c = placement_score::cases::case(7, placement_score::cases::SHAPES[3]);
+            let ints = c.ints.map(|i| i as usize);
+            let mut case = case_of(kernel, &ints, &[&c.demand, &c.room, &c.host, &c.vm]);
+            case.floats = c.floats.to_vec();
+            case.inputs.push(Arc::new(Slab::from_i32(&c.allow)));
+            match &run(&case)?[..] {
+                [best, score] => placement_score::tolerance::check(&c, best.i32(), score.f32()),
+                other => Err(format!("{} outputs", other.len())),
+            }
+        }
+        KernelId::ConformalUpdate => Ok(()),
     }
+}
+
+fn case_of(kernel: KernelId, ints: &[usize], inputs: &[&[f32]]) -> Case {
+    let inputs = inputs.iter().map(|v| Arc::new(Slab::from_f32(v))).collect();
+    Case { kernel, ints: ints.iter().map(|&i| i as i32).collect(), floats: Vec::new(), inputs }
+}
+
+fn one(outputs: &[Slab]) -> Result<&Slab, String> {
+    outputs.first().ok_or_else(|| "no output".to_owned())
 }
 
 /// 64 lanes and one more, both depths, with a head.

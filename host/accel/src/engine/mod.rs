@@ -19,6 +19,7 @@ use foreshade_kernels::lstm_step::Weights;
 
 use self::calls::CallBuffers;
 use self::checks::Case;
+pub use self::checks::SELF_TEST_JOBS;
 pub use self::lstm::{Inputs, StateSnapshot, quantiles_of};
 use self::lstm::{LOG_MAX, Model, OnDevice, Resident};
 pub use self::metrics::Metrics;

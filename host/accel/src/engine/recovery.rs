@@ -38,7 +38,7 @@ pub(super) fn first_that_starts(
             Ok(port) => return Ok((slots, Active::new(i, port))),
             Err(fault) => {
                 metrics.faults[fault.kind as usize] += 1;
-                slots[i].eject(fault.what.clone(), care.probe_every);
+                slots[i].eject(fault.what.clone(), 0, care);
                 first.get_or_insert((slots[i].name.clone(), fault.what));
             }
         }
@@ -208,7 +208,7 @@ impl Engine {
             }
             tracing::error!(%device, reason = %fault, "device ejected; its work goes on elsewhere");
             self.metrics.ejections += 1;
-            self.slots[failed].eject(fault.what, self.now + self.care.probe_every);
+            self.slots[failed].eject(fault.what, self.now, &self.care);
             self.active.port.abandon();
             let Some((next, port)) = self.next_that_starts() else {
                 self.pending.clear();
@@ -230,7 +230,7 @@ impl Engine {
                 Ok(port) => return Some((i, port)),
                 Err(fault) => {
                     self.metrics.faults[fault.kind as usize] += 1;
-                    self.slots[i].eject(fault.what, self.now + self.care.probe_every);
+                    self.slots[i].eject(fault.what, self.now, &self.care);
                 }
             }
         }

@@ -69,11 +69,16 @@ impl From<PortError> for Fault {
     }
 }
 
+/// A device that fails again and again is probed at least every 2^10 times the usual distance.
+const DOUBLINGS: u32 = 10;
+
 /// One device of the list.
 pub(super) struct Slot {
     pub(super) name: String,
     open: Opener,
     out: Option<Out>,
+    /// How often it was put out: each time it stays out twice as long.
+    ejections: u32,
 }
 
 impl fmt::Debug for Slot {
@@ -87,6 +92,7 @@ struct Out {
     why: String,
     clean: u32,
     next_probe: u64,
+    every: u64,
     probe: Option<Receiver<Result<Port, String>>>,
 }
 
@@ -101,7 +107,7 @@ pub(super) enum Probed {
 
 impl Slot {
     pub(super) fn new(name: String, open: Opener) -> Self {
-        Self { name, open, out: None }
+        Self { name, open, out: None, ejections: 0 }
     }
 
     pub(super) fn usable(&self) -> bool {
@@ -113,8 +119,10 @@ impl Slot {
         self.out.as_ref().map(|o| o.why.as_str())
     }
 
-    pub(super) fn eject(&mut self, why: String, next_probe: u64) {
-        self.out = Some(Out { why, clean: 0, next_probe, probe: None });
+    pub(super) fn eject(&mut self, why: String, now: u64, care: &Care) {
+        let every = care.probe_every.max(1) << self.ejections.min(DOUBLINGS);
+        self.ejections += 1;
+        self.out = Some(Out { why, clean: 0, next_probe: now + every, every, probe: None });
     }
 
     /// Opens it and tests it.
@@ -128,7 +136,7 @@ impl Slot {
         let Some(running) = &out.probe else {
             if now >= out.next_probe {
                 out.probe = probe_thread(&self.open, care);
-                out.next_probe = now + care.probe_every;
+                out.next_probe = now + out.every;
             }
             return Probed::Nothing;
         };
@@ -138,7 +146,7 @@ impl Slot {
             Ok(answer) => answer,
         };
         out.probe = None;
-        out.next_probe = now + care.probe_every;
+        out.next_probe = now + out.every;
         match answer {
             Err(why) => {
                 out.clean = 0;

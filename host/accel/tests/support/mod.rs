@@ -2,9 +2,6 @@
 
 use foreshade_accel::lstm_step::{Cell, Head, Weights};
 
-/// Launches of the self-test on a device that runs every kernel.
-pub const SELF_TEST_JOBS: u64 = 2;
-
 /// 2 inputs, 16 units, 2 statistics, a head of 4.
 pub fn weights() -> Weights {
     let v = |n: usize| (0..n).map(|i| 0.4 * (i as f32 * 1.7 + n as f32).sin()).collect::<Vec<_>>();

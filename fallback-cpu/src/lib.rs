@@ -3,6 +3,7 @@
 //! Every series is computed in one fixed order of operations, whatever else is in the batch: a result depends neither
 //! on the batch's size and order nor on the number of threads.
 
+pub mod conformal;
 mod exec;
 pub mod lstm;
 pub mod math;

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use foreshade_fallback_cpu::{Exec, placement};
+use foreshade_fallback_cpu::{Exec, arima, lstm_step, placement};
 use foreshade_kernels::KernelId;
 use foreshade_kernels::spec::MAX_BUFFERS;
 
@@ -97,6 +97,23 @@ impl CpuDevice {
         let (exec, ints, floats) = (&self.exec, launch.ints(), launch.floats());
         let input = |index| self.input(launch, index);
         match (launch.kernel, outputs) {
+            (KernelId::LstmStep, [_, _, _, _, _, Some(state_out), Some(out), _]) => lstm_step::step(
+                exec,
+                ints,
+                input(0).i32(),
+                input(1).f32(),
+                input(2).f32(),
+                input(3).f32(),
+                input(4).f32(),
+                state_out.f32_mut(),
+                out.f32_mut(),
+            ),
+            (KernelId::ArimaFit, [_, Some(fit), Some(scratch), ..]) => {
+                arima::fit(exec, ints, input(0).f32(), fit.f32_mut(), scratch.f32_mut());
+            }
+            (KernelId::ArimaForecast, [_, Some(mean), Some(variance), ..]) => {
+                arima::forecast(exec, ints, input(0).f32(), mean.f32_mut(), variance.f32_mut());
+            }
             (KernelId::PlacementScore, [_, _, _, _, _, Some(best), Some(score), _]) => placement::score(
                 exec,
                 ints,
@@ -129,7 +146,7 @@ impl Backend for CpuDevice {
     }
 
     fn supports(&self, kernel: KernelId) -> bool {
-        matches!(kernel, KernelId::PlacementScore)
+        kernel != KernelId::ConformalUpdate
     }
 
     fn alloc(&mut self, words: usize) -> Result<BufferId, BackendError> {

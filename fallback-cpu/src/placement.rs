@@ -10,6 +10,9 @@ use crate::Exec;
 /// Words of room that are laid out at a time (4 MiB): they stay in a shared cache while all VMs are scored against them.
 const PACKED_WORDS: usize = 1 << 20;
 
+/// Words of demand that a thread lays out at a time (256 KiB).
+const DEMAND_WORDS: usize = 1 << 16;
+
 /// What all threads read; layouts in `kernels/placement_score/spec.rs`.
 struct Request<'a> {
     hosts: usize,
@@ -32,12 +35,17 @@ struct Tile<'a, const TILE: usize> {
     /// Index of the first host.
     first: usize,
     /// [cells].
-    room: &'a [[f32; TILE]],
+    room: &'a [Row<TILE>],
     /// [resources], 1 / capacity.
-    inv_cap: Vec<[f32; TILE]>,
+    inv_cap: Vec<Row<TILE>>,
     /// What a VM without demand gets: that is what a host's present VM sees, since the load has its use.
     still: Shares<TILE>,
 }
+
+/// A row of a tile, in whole cache lines: a load that straddles two takes twice as long.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Row<const TILE: usize>([f32; TILE]);
 
 /// Of one VM on the hosts of a tile.
 #[derive(Clone, Copy)]
@@ -94,10 +102,10 @@ pub fn score(
 fn by_level<S: Simd>(simd: S, exec: &Exec, request: &Request<'_>, best: &mut [i32], score: &mut [f32]) {
     match S::f32s::LEN {
         // 32 registers.
-        16 => blocks::<S, 8, 2, 32>(simd, exec, request, best, score),
+        16 => blocks::<S, 4, 4, 64>(simd, exec, request, best, score),
         // 16 registers.
         8 => blocks::<S, 4, 2, 16>(simd, exec, request, best, score),
-        _ => blocks::<S, 4, 2, 8>(simd, exec, request, best, score),
+        _ => blocks::<S, 3, 4, 16>(simd, exec, request, best, score),
     }
 }
 
@@ -110,9 +118,13 @@ fn blocks<S: Simd, const V: usize, const H: usize, const TILE: usize>(
     best: &mut [i32],
     score: &mut [f32],
 ) {
+    assert_eq!(H * S::f32s::LEN, TILE, "a tile is whole vectors");
     let cells = request.paths * request.path_cells;
     let tiles_at_once = (PACKED_WORDS / (cells * TILE)).clamp(1, request.hosts / TILE);
-    let mut packed = vec![[0.0f32; TILE]; tiles_at_once * cells];
+    let mut packed = vec![Row([0.0; TILE]); tiles_at_once * cells];
+    let vms = best.len() / request.top;
+    // Enough chunks that the threads end together, and not more words than a second-level cache holds beside a tile.
+    let blocks = vms.div_ceil(V).div_ceil(4 * exec.threads()).clamp(1, (DEMAND_WORDS / (cells * V)).max(1));
     exec.install(|| {
         for first in (0..request.hosts).step_by(tiles_at_once * TILE) {
             let tiles: Vec<Tile<'_, TILE>> = packed
@@ -121,16 +133,25 @@ fn blocks<S: Simd, const V: usize, const H: usize, const TILE: usize>(
                 .enumerate()
                 .map(|(i, room)| tile::<S, H, TILE>(simd, request, first + i * TILE, room))
                 .collect();
-            best.par_chunks_mut(V * request.top)
-                .zip(score.par_chunks_mut(V * request.top * SCORE_WORDS))
+            best.par_chunks_mut(blocks * V * request.top)
+                .zip(score.par_chunks_mut(blocks * V * request.top * SCORE_WORDS))
                 .enumerate()
                 .for_each_init(
-                    || vec![[0.0f32; V]; cells],
-                    |demand, (block, (best, score))| {
+                    || vec![[0.0f32; V]; blocks * cells],
+                    |demand, (chunk, (best, score))| {
                         let answer = Answer { best, score };
                         simd.vectorize(
                             #[inline(always)]
-                            || score_block::<S, V, H, TILE>(simd, request, &tiles, block * V, demand, answer),
+                            || {
+                                score_chunk::<S, V, H, TILE>(
+                                    simd,
+                                    request,
+                                    &tiles,
+                                    chunk * blocks * V,
+                                    demand,
+                                    answer,
+                                )
+                            },
                         );
                     },
                 );
@@ -143,11 +164,11 @@ fn tile<'a, S: Simd, const H: usize, const TILE: usize>(
     simd: S,
     request: &Request<'_>,
     first: usize,
-    room: &'a mut [[f32; TILE]],
+    room: &'a mut [Row<TILE>],
 ) -> Tile<'a, TILE> {
-    let row = |v: &[f32], row: usize| -> [f32; TILE] {
+    let row = |v: &[f32], row: usize| {
         let at = row * request.hosts + first;
-        std::array::from_fn(|i| v[at + i])
+        Row(std::array::from_fn(|i| v[at + i]))
     };
     for (cell, to) in room.iter_mut().enumerate() {
         *to = row(request.room, cell);
@@ -161,9 +182,9 @@ fn tile<'a, S: Simd, const H: usize, const TILE: usize>(
     Tile { first, room, inv_cap, still }
 }
 
-/// The VMs from `first` on against the tiles; `demand` is scratch.
+/// The VMs from `first` on against the tiles; `demand` is scratch, [blocks][cells].
 #[inline(always)]
-fn score_block<S: Simd, const V: usize, const H: usize, const TILE: usize>(
+fn score_chunk<S: Simd, const V: usize, const H: usize, const TILE: usize>(
     simd: S,
     request: &Request<'_>,
     tiles: &[Tile<'_, TILE>],
@@ -171,22 +192,25 @@ fn score_block<S: Simd, const V: usize, const H: usize, const TILE: usize>(
     demand: &mut [[f32; V]],
     answer: Answer<'_>,
 ) {
-    let cells = demand.len();
-    let real = (answer.best.len() / request.top).min(V);
-    for v in 0..real {
-        let from = &request.demand[(first + v) * cells..(first + v + 1) * cells];
-        for (to, from) in demand.iter_mut().zip(from) {
-            to[v] = -from;
+    let cells = request.paths * request.path_cells;
+    let words = V * request.top;
+    for (vm, from) in
+        request.demand.chunks_exact(cells).skip(first).take(answer.best.len() / request.top).enumerate()
+    {
+        for (to, from) in demand[vm / V * cells..].iter_mut().zip(from) {
+            to[vm % V] = -from;
         }
     }
     for tile in tiles {
-        let shares = shares::<S, V, H, TILE>(simd, request.path_cells, demand, tile.room, &tile.inv_cap);
-        let answers = answer
-            .best
-            .chunks_exact_mut(request.top)
-            .zip(answer.score.chunks_exact_mut(request.top * SCORE_WORDS));
-        for (v, ((best, score), shares)) in answers.zip(shares).enumerate() {
-            rank::<S, H, TILE>(simd, request, tile, first + v, shares, Answer { best, score });
+        let blocks = answer.best.chunks_mut(words).zip(answer.score.chunks_mut(words * SCORE_WORDS));
+        for ((block, (best, score)), demand) in blocks.enumerate().zip(demand.chunks_exact(cells)) {
+            let shares = shares::<S, V, H, TILE>(simd, request.path_cells, demand, tile.room, &tile.inv_cap);
+            let answers =
+                best.chunks_exact_mut(request.top).zip(score.chunks_exact_mut(request.top * SCORE_WORDS));
+            for (v, ((best, score), shares)) in answers.zip(shares).enumerate() {
+                let vm = first + block * V + v;
+                rank::<S, H, TILE>(simd, request, tile, vm, shares, Answer { best, score });
+            }
         }
     }
 }
@@ -197,14 +221,14 @@ fn shares<S: Simd, const V: usize, const H: usize, const TILE: usize>(
     simd: S,
     path_cells: usize,
     demand: &[[f32; V]],
-    room: &[[f32; TILE]],
-    inv_cap: &[[f32; TILE]],
+    room: &[Row<TILE>],
+    inv_cap: &[Row<TILE>],
 ) -> [Shares<TILE>; V] {
     let n = S::f32s::LEN;
-    let load = |row: &[f32; TILE]| -> [S::f32s; H] {
+    let load = |row: &Row<TILE>| -> [S::f32s; H] {
         std::array::from_fn(
             #[inline(always)]
-            |h| S::f32s::from_slice(simd, &row[h * n..(h + 1) * n]),
+            |h| S::f32s::from_slice(simd, &row.0[h * n..(h + 1) * n]),
         )
     };
     let (zero, one) = (S::f32s::splat(simd, 0.0), S::f32s::splat(simd, 1.0));
@@ -254,8 +278,9 @@ fn rank<S: Simd, const H: usize, const TILE: usize>(
 ) {
     let n = S::f32s::LEN;
     // A tile lies within one word: TILE divides 32.
-    let word = request.allow[(vm * request.hosts + tile.first) / 32] as u32;
-    let allowed = u64::from(word >> (tile.first % 32)) & ((1u64 << TILE) - 1);
+    let words = &request.allow[(vm * request.hosts + tile.first) / 32..];
+    let word = |i: usize| words.get(i).map_or(0, |&w| u64::from(w as u32));
+    let allowed = (word(0) | word(1) << 32) >> (tile.first % 32) & (u64::MAX >> (64 - TILE));
     if allowed == 0 {
         return;
     }

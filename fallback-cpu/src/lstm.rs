@@ -106,10 +106,10 @@ struct Share<'a> {
 }
 
 impl LstmCpu {
-    /// Packs a weight set.
+    /// Packs a weight set of one layer.
     pub fn new(w: &Weights) -> Self {
-        let cell = w.cell();
-        let (input, hidden) = (cell.dims.input, cell.dims.hidden);
+        let cell = &w.layers()[0];
+        let (input, hidden) = (cell.input, cell.hidden);
         let padded = hidden.next_multiple_of(LANES);
         // Padded output `p` of a gate row -> PyTorch's row, if it is a real unit.
         let row = |p: usize| (p % padded < hidden).then(|| p / padded * hidden + p % padded);

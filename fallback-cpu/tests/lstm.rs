@@ -3,7 +3,7 @@
 
 use foreshade_fallback_cpu::lstm::LstmCpu;
 use foreshade_kernels::lstm_step::reference::{self, State};
-use foreshade_kernels::lstm_step::{Cell, Dims, GATES, Head, LEVELS, TARGETS, Weights, tolerance};
+use foreshade_kernels::lstm_step::{Cell, GATES, Head, LEVELS, TARGETS, Weights, tolerance};
 use proptest::prelude::*;
 
 /// Reproducible numbers in [-1, 1).
@@ -25,7 +25,8 @@ fn weights(seed: u64, input: usize, hidden: usize, stats: usize, width: usize) -
     let mut r = Noise(seed);
     let rows = GATES * hidden;
     let cell = Cell {
-        dims: Dims { input, hidden },
+        input,
+        hidden,
         w_ih: r.vec(rows * input, 0.6),
         w_hh: r.vec(rows * hidden, 0.6),
         b_ih: r.vec(rows, 0.5),
@@ -39,7 +40,7 @@ fn weights(seed: u64, input: usize, hidden: usize, stats: usize, width: usize) -
         w2: r.vec(TARGETS * LEVELS * width, 0.4),
         b2: r.vec(TARGETS * LEVELS, 0.3),
     });
-    Weights::new(cell, head).unwrap()
+    Weights::new(vec![cell], head).unwrap()
 }
 
 fn wide(v: &[f32]) -> Vec<f64> {

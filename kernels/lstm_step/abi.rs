@@ -26,15 +26,20 @@ pub const MAX_WEIGHT: f32 = 1.0e4;
 pub struct Dims {
     /// Values per series and tick that enter the cell.
     pub input: usize,
-    /// Units of the cell.
+    /// Units of a layer.
     pub hidden: usize,
+    /// Layers, each reading the h of the one below in the same tick.
+    pub layers: usize,
 }
 
-/// `torch.nn.LSTM` with one layer, one direction, both biases; row-major, PyTorch's gate order.
+/// One layer of a `torch.nn.LSTM` with one direction and both biases; row-major, PyTorch's gate order. Names are those
+/// of the first layer.
 #[derive(Clone, PartialEq)]
 pub struct Cell {
-    /// Sizes.
-    pub dims: Dims,
+    /// Values that enter it: telemetry for the first layer, the hidden width for the second.
+    pub input: usize,
+    /// Units.
+    pub hidden: usize,
     /// `weight_ih_l0`, [4 hidden][input].
     pub w_ih: Vec<f32>,
     /// `weight_hh_l0`, [4 hidden][hidden].
@@ -45,7 +50,7 @@ pub struct Cell {
     pub b_hh: Vec<f32>,
 }
 
-/// Two linear layers with a ReLU between, on [h, statistics]; 20 outputs.
+/// Two linear layers with a ReLU between, on [h of the top layer, statistics]; 20 outputs.
 #[derive(Clone, PartialEq)]
 pub struct Head {
     /// Statistics per series and tick.
@@ -64,7 +69,7 @@ pub struct Head {
 
 impl fmt::Debug for Cell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Cell {{ input: {}, hidden: {} }}", self.dims.input, self.dims.hidden)
+        write!(f, "Cell {{ input: {}, hidden: {} }}", self.input, self.hidden)
     }
 }
 
@@ -85,6 +90,15 @@ pub enum WeightsError {
         got: usize,
         /// The most a device takes.
         max: usize,
+    },
+    /// A layer does not fit the one below it.
+    Layer {
+        /// Which size of the second layer.
+        what: &'static str,
+        /// What it is.
+        got: usize,
+        /// What it must be: the first layer's hidden width.
+        want: usize,
     },
     /// A tensor's length does not follow from the sizes.
     Length {
@@ -108,6 +122,9 @@ impl fmt::Display for WeightsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Size { what, got, max } => write!(f, "{what} is {got}, must be 1 to {max}"),
+            Self::Layer { what, got, want } => {
+                write!(f, "{what} of the second layer is {got}, must be {want} as the first layer's hidden")
+            }
             Self::Length { what, got, want } => write!(f, "{what} has {got} values, needs {want}"),
             Self::Value { what, at } => write!(f, "{what}[{at}] is not finite or larger than {MAX_WEIGHT}"),
         }
@@ -119,24 +136,32 @@ impl std::error::Error for WeightsError {}
 /// A checked weight set: lengths follow from the sizes, every value is finite and at most [`MAX_WEIGHT`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Weights {
-    cell: Cell,
+    layers: Vec<Cell>,
     head: Option<Head>,
 }
 
 impl Weights {
-    /// Checks a cell and, where there is one, its head.
+    /// Checks the layers, bottom first, and the head where there is one.
     ///
     /// # Errors
     /// The first size, length or value that is out of bounds.
-    pub fn new(cell: Cell, head: Option<Head>) -> Result<Self, WeightsError> {
-        let Dims { input, hidden } = cell.dims;
+    pub fn new(layers: Vec<Cell>, head: Option<Head>) -> Result<Self, WeightsError> {
+        size("layers", layers.len(), MAX_LAYERS)?;
+        let Cell { input, hidden, .. } = layers[0];
         size("input", input, MAX_INPUT)?;
         size("hidden", hidden, MAX_HIDDEN)?;
-        let rows = GATES * hidden;
-        tensor("weight_ih_l0", &cell.w_ih, rows * input)?;
-        tensor("weight_hh_l0", &cell.w_hh, rows * hidden)?;
-        tensor("bias_ih_l0", &cell.b_ih, rows)?;
-        tensor("bias_hh_l0", &cell.b_hh, rows)?;
+        for (what, got) in layers[1..].iter().flat_map(|c| [("input", c.input), ("hidden", c.hidden)]) {
+            if got != hidden {
+                return Err(WeightsError::Layer { what, got, want: hidden });
+            }
+        }
+        for (cell, names) in layers.iter().zip(&TENSORS) {
+            let rows = GATES * hidden;
+            tensor(names[0], &cell.w_ih, rows * cell.input)?;
+            tensor(names[1], &cell.w_hh, rows * hidden)?;
+            tensor(names[2], &cell.b_ih, rows)?;
+            tensor(names[3], &cell.b_hh, rows)?;
+        }
         if let Some(head) = &head {
             size("stats", head.stats, MAX_STATS)?;
             size("head width", head.width, MAX_HEAD)?;
@@ -146,12 +171,12 @@ impl Weights {
             tensor("head.2.weight", &head.w2, outputs * head.width)?;
             tensor("head.2.bias", &head.b2, outputs)?;
         }
-        Ok(Self { cell, head })
+        Ok(Self { layers, head })
     }
 
-    /// The recurrent cell.
-    pub fn cell(&self) -> &Cell {
-        &self.cell
+    /// The layers, bottom first.
+    pub fn layers(&self) -> &[Cell] {
+        &self.layers
     }
 
     /// The head; a plain LSTM has none.
@@ -159,9 +184,10 @@ impl Weights {
         self.head.as_ref()
     }
 
-    /// Sizes of the cell.
+    /// Sizes of the recurrent part.
     pub fn dims(&self) -> Dims {
-        self.cell.dims
+        let Cell { input, hidden, .. } = self.layers[0];
+        Dims { input, hidden, layers: self.layers.len() }
     }
 
     /// Statistics per series and tick; 0 without a head.
@@ -174,6 +200,12 @@ impl Weights {
         self.head.as_ref().map_or(0, |_| TARGETS * LEVELS)
     }
 }
+
+/// Tensor names per layer, as PyTorch has them.
+const TENSORS: [[&str; 4]; MAX_LAYERS] = [
+    ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"],
+    ["weight_ih_l1", "weight_hh_l1", "bias_ih_l1", "bias_hh_l1"],
+];
 
 fn size(what: &'static str, got: usize, max: usize) -> Result<(), WeightsError> {
     if (1..=max).contains(&got) { Ok(()) } else { Err(WeightsError::Size { what, got, max }) }

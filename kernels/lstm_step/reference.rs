@@ -1,20 +1,21 @@
 //! The definition: one series, one tick, in f64, with the standard library's functions. Slow and clear.
 
-use super::abi::{GATES, Head, LEVELS, TARGETS, Weights};
+use super::abi::{Cell, Dims, GATES, Head, LEVELS, TARGETS, Weights};
 
 /// Recurrent state of one series.
 #[derive(Debug, Clone, PartialEq)]
 pub struct State {
-    /// Output of the cell, [hidden], each in (-1, 1).
+    /// Output of the cells, [layers * hidden], each in (-1, 1).
     pub h: Vec<f64>,
-    /// Memory of the cell, [hidden].
+    /// Memory of the cells, [layers * hidden].
     pub c: Vec<f64>,
 }
 
 impl State {
     /// The state before the first tick.
-    pub fn zero(hidden: usize) -> Self {
-        Self { h: vec![0.0; hidden], c: vec![0.0; hidden] }
+    pub fn zero(dims: Dims) -> Self {
+        let n = dims.layers * dims.hidden;
+        Self { h: vec![0.0; n], c: vec![0.0; n] }
     }
 }
 
@@ -23,23 +24,32 @@ impl State {
 ///
 /// `x` is [input], `stats` [stats]; shorter slices leave the missing values out of the sums.
 pub fn step(w: &Weights, state: &mut State, x: &[f64], stats: &[f64]) -> Option<[[f64; LEVELS]; TARGETS]> {
-    let cell = w.cell();
-    let hidden = cell.dims.hidden;
-    let before = state.h.clone();
+    let hidden = w.dims().hidden;
+    let mut below = x.to_vec();
+    for ((cell, h), c) in w.layers().iter().zip(state.h.chunks_mut(hidden)).zip(state.c.chunks_mut(hidden)) {
+        layer(cell, &below, h, c);
+        below = h.to_vec();
+    }
+    w.head().map(|head| quantiles(&raw(head, &below, stats)))
+}
+
+/// One layer on its input: h and c, [hidden] each, become those after the tick.
+fn layer(cell: &Cell, below: &[f64], h: &mut [f64], c: &mut [f64]) {
+    const { assert!(GATES == 4) };
+    let hidden = cell.hidden;
+    let before = h.to_vec();
     let gate = |g: usize, u: usize| {
         let row = g * hidden + u;
         f64::from(cell.b_ih[row])
             + f64::from(cell.b_hh[row])
-            + dot(&cell.w_ih, row, cell.dims.input, x)
+            + dot(&cell.w_ih, row, cell.input, below)
             + dot(&cell.w_hh, row, hidden, &before)
     };
-    const { assert!(GATES == 4) };
     for u in 0..hidden {
         let (i, f, g, o) = (sigmoid(gate(0, u)), sigmoid(gate(1, u)), gate(2, u).tanh(), sigmoid(gate(3, u)));
-        state.c[u] = f * state.c[u] + i * g;
-        state.h[u] = o * state.c[u].tanh();
+        c[u] = f * c[u] + i * g;
+        h[u] = o * c[u].tanh();
     }
-    w.head().map(|head| quantiles(&raw(head, &state.h, stats)))
 }
 
 /// The head's 20 outputs before they are put in order.

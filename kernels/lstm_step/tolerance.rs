@@ -1,6 +1,6 @@
 //! How far an f32 device may be from the f64 reference after one tick from the same state. README.md derives it.
 
-use super::abi::{GATES, LEVELS, Weights};
+use super::abi::{Cell, GATES, LEVELS, Weights};
 
 /// Largest absolute error a device's sigmoid and tanh may have.
 pub const ACTIVATION_ABS_ERR: f64 = 5.0e-7;
@@ -23,22 +23,36 @@ pub struct Tolerance {
 
 /// Bounds for inputs with |x| <= `x_max`, |stats| <= `stats_max`, and states with |c| <= `c_max` before the tick.
 pub fn tolerance(w: &Weights, x_max: f64, stats_max: f64, c_max: f64) -> Tolerance {
-    let cell = w.cell();
-    let (input, hidden) = (cell.dims.input, cell.dims.hidden);
-    let mut sum_abs: f64 = 0.0;
+    // The first layer's input is exact; that of the second is the first one's h.
+    let (mut below_err, mut below_max) = (0.0, x_max);
+    let mut worst = Tolerance { h: 0.0, c: 0.0, q: 0.0 };
+    for cell in w.layers() {
+        let (h, c) = layer(cell, below_max, below_err, c_max);
+        worst = Tolerance { h: worst.h.max(h), c: worst.c.max(c), q: head_bound(w, h, stats_max) };
+        (below_err, below_max) = (h, 1.0);
+    }
+    worst
+}
+
+/// Bounds for h and c of a layer whose input is at most `below_max` large and `below_err` off.
+fn layer(cell: &Cell, below_max: f64, below_err: f64, c_max: f64) -> (f64, f64) {
+    let (input, hidden) = (cell.input, cell.hidden);
+    let (mut sum_abs, mut carried) = (0.0f64, 0.0f64);
     for row in 0..GATES * hidden {
+        let from_below = abs_sum(&cell.w_ih, row, input);
         let s = f64::from(cell.b_ih[row].abs())
             + f64::from(cell.b_hh[row].abs())
-            + abs_sum(&cell.w_ih, row, input) * x_max
+            + from_below * below_max
             + abs_sum(&cell.w_hh, row, hidden);
         sum_abs = sum_abs.max(s);
+        carried = carried.max(from_below * below_err);
     }
-    let a = (input + hidden + 3) as f64 * U * sum_abs;
+    let a = (input + hidden + 3) as f64 * U * sum_abs + carried;
     let sigmoid = a / 4.0 + ACTIVATION_ABS_ERR;
     let tanh = a + ACTIVATION_ABS_ERR;
     let c = c_max * sigmoid + sigmoid + tanh + 3.0 * U * (c_max + 1.0);
     let h = sigmoid + c + ACTIVATION_ABS_ERR + U;
-    Tolerance { h, c, q: head_bound(w, h, stats_max) }
+    (h, c)
 }
 
 fn head_bound(w: &Weights, h_err: f64, stats_max: f64) -> f64 {

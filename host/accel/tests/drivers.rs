@@ -1,7 +1,7 @@
 //! The trait's contract, for every driver that opens: a line per driver, and what a bad job does.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use foreshade_accel::lstm_step::{Cell, Dims, Head, Weights};
+use foreshade_accel::lstm_step::{Cell, Head, Weights};
 use foreshade_accel::{
     AccelError, Backend, DRIVERS, Job, KernelId, LstmStepJob, OpenOptions, StateId, StateSnapshot, open,
     probe,
@@ -15,7 +15,8 @@ const OUT: usize = 20;
 fn weights() -> Weights {
     let v = |n: usize| (0..n).map(|i| (i as f32 * 1.7 + n as f32).sin()).collect::<Vec<_>>();
     let cell = Cell {
-        dims: Dims { input: INPUT, hidden: HIDDEN },
+        input: INPUT,
+        hidden: HIDDEN,
         w_ih: v(4 * HIDDEN * INPUT),
         w_hh: v(4 * HIDDEN * HIDDEN),
         b_ih: v(4 * HIDDEN),
@@ -23,7 +24,7 @@ fn weights() -> Weights {
     };
     let head =
         Head { stats: STATS, width: 4, w1: v(4 * (HIDDEN + STATS)), b1: v(4), w2: v(OUT * 4), b2: v(OUT) };
-    Weights::new(cell, Some(head)).unwrap()
+    Weights::new(vec![cell], Some(head)).unwrap()
 }
 
 fn run(b: &mut dyn Backend, state: StateId, lanes: &[u32], v: f32) -> Result<Vec<f32>, AccelError> {

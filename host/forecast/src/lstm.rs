@@ -5,7 +5,7 @@
 
 use foreshade_accel::{AccelError, Backend, Job, LstmStepJob, StateId, StateSnapshot, lstm_step};
 use foreshade_types::{Horizon, Quantiles, Resource};
-use lstm_step::{Cell, Dims, GATES, Head, LEVELS, MAX_HIDDEN, TARGETS, Weights, WeightsError};
+use lstm_step::{Cell, GATES, Head, LEVELS, MAX_HIDDEN, TARGETS, Weights, WeightsError};
 use safetensors::{Dtype, SafeTensors};
 
 use crate::features::{self, Features, INPUT, STATS};
@@ -122,11 +122,11 @@ impl LstmModel {
         let set = |profile: Profile| {
             let name = profile.name();
             let cell = read_cell(&file, &format!("{name}.lstm."))?;
-            let head = read_head(&file, &format!("{name}.head."), cell.dims.hidden)?;
-            if cell.dims.input != INPUT || head.stats != STATS {
+            let head = read_head(&file, &format!("{name}.head."), cell.hidden)?;
+            if cell.input != INPUT || head.stats != STATS {
                 return Err(ModelError::Tensor {
                     name: format!("{name}.*"),
-                    got: format!("made for {} inputs and {} statistics", cell.dims.input, head.stats),
+                    got: format!("made for {} inputs and {} statistics", cell.input, head.stats),
                     want: format!("{INPUT} and {STATS}"),
                 });
             }
@@ -283,7 +283,7 @@ fn check_metadata(bytes: &[u8]) -> Result<(), ModelError> {
 }
 
 fn weights(set: &str, cell: Cell, head: Option<Head>) -> Result<Weights, ModelError> {
-    Weights::new(cell, head).map_err(|source| ModelError::Weights { set: set.to_owned(), source })
+    Weights::new(vec![cell], head).map_err(|source| ModelError::Weights { set: set.to_owned(), source })
 }
 
 fn read_cell(file: &SafeTensors<'_>, prefix: &str) -> Result<Cell, ModelError> {
@@ -310,7 +310,7 @@ fn read_cell(file: &SafeTensors<'_>, prefix: &str) -> Result<Cell, ModelError> {
     }
     let b_ih = vector(file, &format!("{prefix}bias_ih_l0"))?;
     let b_hh = vector(file, &format!("{prefix}bias_hh_l0"))?;
-    Ok(Cell { dims: Dims { input, hidden }, w_ih, w_hh, b_ih, b_hh })
+    Ok(Cell { input, hidden, w_ih, w_hh, b_ih, b_hh })
 }
 
 fn read_head(file: &SafeTensors<'_>, prefix: &str, hidden: usize) -> Result<Head, ModelError> {

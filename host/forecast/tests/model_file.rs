@@ -37,7 +37,7 @@ fn the_shipped_model_is_sound_and_survives_rewriting() {
     let model = LstmModel::shipped().unwrap();
     assert_eq!(LstmModel::from_safetensors(&write(&shipped(), &META)).unwrap(), model);
     assert_ne!(model.weights(Profile::Cpu), model.weights(Profile::Other));
-    let trained = |p: Profile| model.weights(p).cell().w_hh.iter().any(|v| *v != 0.0);
+    let trained = |p: Profile| model.weights(p).layers()[0].w_hh.iter().any(|v| *v != 0.0);
     assert!(Profile::ALL.into_iter().all(trained), "weights are all zero");
 }
 
@@ -119,7 +119,7 @@ proptest! {
             bytes[at] = value;
         }
         if let Ok(model) = LstmModel::from_safetensors(&bytes) {
-            let sound = |p| model.weights(p).cell().w_ih.iter().all(|v| v.is_finite());
+            let sound = |p| model.weights(p).layers()[0].w_ih.iter().all(|v| v.is_finite());
             prop_assert!(Profile::ALL.into_iter().all(sound));
         }
         let _ = torch_lstm(&bytes, "cpu.lstm.");

@@ -1,0 +1,132 @@
+//! The functions of [`crate::math`] on vectors: the same polynomials in the same order. Where the instruction set has a
+//! fused multiply-add it is used, so results may differ from the scalar ones and between levels in the last bits.
+
+use fearless_simd::prelude::*;
+
+/// tanh, absolute error below 5e-7; see [`crate::math::tanh`].
+#[inline(always)]
+pub fn tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    const LIMIT: f32 = 7.905_311;
+    let x = x.max(-LIMIT).min(LIMIT);
+    let x2 = x * x;
+    let p = splat(simd, -2.760_768_5e-16);
+    let p = p.mul_add(x2, splat(simd, 2.000_188e-13));
+    let p = p.mul_add(x2, splat(simd, -8.604_672e-11));
+    let p = p.mul_add(x2, splat(simd, 5.122_297e-8));
+    let p = p.mul_add(x2, splat(simd, 1.485_722_4e-5));
+    let p = p.mul_add(x2, splat(simd, 6.372_619_3e-4));
+    let p = p.mul_add(x2, splat(simd, 4.893_524_6e-3));
+    let q = splat(simd, 1.198_258_4e-6);
+    let q = q.mul_add(x2, splat(simd, 1.185_347_1e-4));
+    let q = q.mul_add(x2, splat(simd, 2.268_434_6e-3));
+    let q = q.mul_add(x2, splat(simd, 4.893_525e-3));
+    (p * x) / q
+}
+
+/// 1 / (1 + e^-x), absolute error below 3e-7: it is (1 + tanh(x / 2)) / 2.
+#[inline(always)]
+pub fn sigmoid<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let half = splat(simd, 0.5);
+    tanh(simd, x * half).mul_add(half, half)
+}
+
+/// e^x for x in [-87, 0]; see [`crate::math::exp_neg`].
+#[inline(always)]
+pub fn exp_neg<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    const LN2_HI: f32 = 0.693_359_4;
+    const LN2_LO: f32 = -2.121_944_4e-4;
+    let x = x.max(-87.0).min(0.0);
+    // Truncation rounds towards 0, so -0.5 makes it round to nearest for x <= 0.
+    let k: S::i32s = x.mul_add(std::f32::consts::LOG2_E, -0.5).to_int();
+    let kf: S::f32s = k.to_float();
+    let r = kf.mul_add(-LN2_LO, kf.mul_add(-LN2_HI, x));
+    let p = splat(simd, 1.987_569_1e-4);
+    let p = p.mul_add(r, splat(simd, 1.398_2e-3));
+    let p = p.mul_add(r, splat(simd, 8.333_452e-3));
+    let p = p.mul_add(r, splat(simd, 4.166_579_6e-2));
+    let p = p.mul_add(r, splat(simd, 1.666_666_5e-1));
+    let p = p.mul_add(r, splat(simd, 5.0e-1));
+    let e = p.mul_add(r * r, r) + 1.0;
+    e * ((k + 127) << 23).bitcast::<S::f32s>()
+}
+
+/// ln(1 + e^x), absolute error below 3e-7 beside one rounding of the result; see [`crate::math::softplus`].
+#[inline(always)]
+pub fn softplus<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let e = exp_neg(simd, -x.abs());
+    let t = e / (e + 2.0);
+    let t2 = t * t;
+    let p = splat(simd, 1.0 / 13.0);
+    let p = p.mul_add(t2, splat(simd, 1.0 / 11.0));
+    let p = p.mul_add(t2, splat(simd, 1.0 / 9.0));
+    let p = p.mul_add(t2, splat(simd, 1.0 / 7.0));
+    let p = p.mul_add(t2, splat(simd, 1.0 / 5.0));
+    let p = p.mul_add(t2, splat(simd, 1.0 / 3.0));
+    let p = p.mul_add(t2, splat(simd, 1.0));
+    (t + t).mul_add(p, x.max(0.0))
+}
+
+#[inline(always)]
+fn splat<S: Simd>(simd: S, v: f32) -> S::f32s {
+    S::f32s::splat(simd, v)
+}
+
+#[cfg(test)]
+mod tests {
+    use fearless_simd::dispatch;
+
+    use super::*;
+
+    /// Largest error of `f` over a grid of [-20, 20], in f64, at every level of this machine.
+    macro_rules! worst {
+        ($f:ident, $want:expr) => {{
+            let want: fn(f64) -> f64 = $want;
+            let mut worst = 0.0f64;
+            for (_, level) in crate::levels() {
+                let all = dispatch!(level, simd => grid(simd, |simd, x| $f(simd, x)));
+                for (x, y) in all {
+                    let right = want(f64::from(x));
+                    let off = (f64::from(y) - right).abs() - right.abs() / f64::from(1u32 << 24);
+                    worst = worst.max(off);
+                }
+            }
+            println!("{} {worst:e}", stringify!($f));
+            worst
+        }};
+    }
+
+    #[inline(always)]
+    fn grid<S: Simd>(simd: S, f: impl Fn(S, S::f32s) -> S::f32s) -> Vec<(f32, f32)> {
+        const POINTS: usize = 1 << 16;
+        let xs: Vec<f32> = (0..POINTS).map(|i| (i as f32 / (POINTS / 2) as f32 - 1.0) * 20.0).collect();
+        let n = S::f32s::LEN;
+        let mut all = Vec::with_capacity(POINTS);
+        for x in xs.chunks_exact(n) {
+            let y = f(simd, S::f32s::from_slice(simd, x));
+            all.extend(x.iter().copied().zip(y.as_slice().iter().copied()));
+        }
+        assert_eq!(all.len(), POINTS);
+        all
+    }
+
+    #[test]
+    fn errors_are_as_stated_at_every_level() {
+        assert!(worst!(tanh, f64::tanh) < 5e-7);
+        assert!(worst!(sigmoid, |x| 1.0 / (1.0 + (-x).exp())) < 3e-7);
+        assert!(worst!(softplus, |x| x.max(0.0) + (-x.abs()).exp().ln_1p()) < 3e-7);
+    }
+
+    #[test]
+    fn extremes_stay_finite_at_every_level() {
+        for (_, level) in crate::levels() {
+            for x in [f32::MAX, f32::MIN, 1e-30, -1e-30, 0.0, -0.0] {
+                let [t, s, p] = dispatch!(level, simd => {
+                    let v = splat(simd, x);
+                    [tanh(simd, v).as_slice()[0], sigmoid(simd, v).as_slice()[0], softplus(simd, v).as_slice()[0]]
+                });
+                assert!(t.abs() <= 1.000_001 && (-1e-6..=1.000_001).contains(&s), "{x}: {t} {s}");
+                assert!(p.is_finite() && p >= 0.0, "{x}: {p}");
+            }
+        }
+    }
+}

@@ -81,8 +81,9 @@ fn placement_score(
     workgroupBarrier();
 
     for (var first = 0; first < hosts; first += TILE) {
-        var overloaded: array<f32, 16>; // VMS * SPAN, zero at first
-        var sum: array<f32, 16>;
+        // Some compilers zero a variable of a loop only once, so this is said.
+        var overloaded = array<f32, 16>(); // VMS * SPAN
+        var sum = array<f32, 16>();
         let host0 = min(first + item, hosts - 1);
         let host1 = min(first + 64 + item, hosts - 1);
         for (var p = 0; p < paths; p++) {

@@ -195,6 +195,7 @@ fn residuals<S: Simd>(
     samples: usize,
 ) -> S::f32s {
     let zero = S::f32s::splat(simd, 0.0);
+    let minus = c.phi.map(|phi| zero - phi);
     let mut total = zero;
     let mut shock = zero;
     let mut before = zero;
@@ -203,7 +204,7 @@ fn residuals<S: Simd>(
         for t in chunk..(chunk + CHUNK).min(samples) {
             let mut v = row(simd, z, PAD + t);
             for j in 0..P_MAX {
-                v -= c.phi[j] * row(simd, z, PAD + t - 1 - j);
+                v = minus[j].mul_add(row(simd, z, PAD + t - 1 - j), v);
             }
             let now = row(simd, there, PAD + t);
             let pair = now * before;

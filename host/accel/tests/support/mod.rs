@@ -1,20 +1,77 @@
-//! A small weight set.
+//! What the parity and contract suites share.
+#![allow(dead_code, reason = "each suite uses its own part")]
 
-use foreshade_accel::lstm_step::{Cell, Head, Weights};
+pub mod cases;
+pub mod cc;
+pub mod devices;
 
-/// 2 inputs, 16 units, 2 statistics, a head of 4.
-pub fn weights() -> Weights {
-    let v = |n: usize| (0..n).map(|i| 0.4 * (i as f32 * 1.7 + n as f32).sin()).collect::<Vec<_>>();
-    let (input, hidden, stats, width) = (2, 16, 2, 4);
-    let cell = Cell {
-        input,
-        hidden,
-        w_ih: v(4 * hidden * input),
-        w_hh: v(4 * hidden * hidden),
-        b_ih: v(4 * hidden),
-        b_hh: v(4 * hidden),
-    };
-    let head =
-        Head { stats, width, w1: v(width * (hidden + stats)), b1: v(width), w2: v(20 * width), b2: v(20) };
-    Weights::new(vec![cell], Some(head)).unwrap()
+use foreshade_accel::Slab;
+use foreshade_accel::backend::{Backend, BackendError, BufferId, Job, Launch, Read, Write};
+use foreshade_kernels::KernelId;
+
+/// What stands in every output before a kernel runs: as f32 a NaN, as i32 -1. A word that the kernel leaves is seen.
+pub const POISON: i32 = -1;
+
+pub fn poisoned(words: usize) -> Slab {
+    let mut slab = Slab::zeroed(words);
+    slab.i32_mut().fill(POISON);
+    slab
+}
+
+/// A launch with everything it needs.
+pub struct Work {
+    pub kernel: KernelId,
+    pub ints: Vec<i32>,
+    pub floats: Vec<f32>,
+    /// What the kernel reads, in argument order.
+    pub inputs: Vec<std::sync::Arc<Slab>>,
+}
+
+/// Buffers of a launch on a device.
+pub struct Placed {
+    pub ids: Vec<BufferId>,
+    pub launch: Launch,
+}
+
+impl Work {
+    pub fn words(&self) -> Vec<usize> {
+        let extent = (self.kernel.spec().extent)(&self.ints).unwrap();
+        extent.words[..self.kernel.spec().buffers.len()].to_vec()
+    }
+
+    /// Allocates the buffers.
+    pub fn place(&self, device: &mut dyn Backend) -> Result<Placed, BackendError> {
+        let ids = self.words().into_iter().map(|w| device.alloc(w)).collect::<Result<Vec<_>, _>>()?;
+        let launch = Launch::new(self.kernel, &ids, &self.ints, &self.floats);
+        Ok(Placed { ids, launch })
+    }
+
+    /// Uploads of the inputs and of poison, the launch, downloads into poison.
+    pub fn job(&self, placed: &Placed, take: bool) -> Job {
+        let mut job = Job { launches: vec![placed.launch], ..Job::default() };
+        let mut inputs = self.inputs.iter();
+        for ((arg, &id), words) in self.kernel.spec().buffers.iter().zip(&placed.ids).zip(self.words()) {
+            if arg.written {
+                job.writes.push(Write { to: id, from: poisoned(words).into() });
+                job.reads.push(Read { from: id, into: poisoned(words), take });
+            } else {
+                job.writes.push(Write { to: id, from: inputs.next().unwrap().clone() });
+            }
+        }
+        job
+    }
+
+    /// Runs it on its own and frees everything.
+    pub fn run(&self, device: &mut dyn Backend) -> Result<Vec<Slab>, BackendError> {
+        let placed = self.place(device)?;
+        let ticket = device.submit(self.job(&placed, false));
+        let result = ticket.and_then(|t| device.collect(t));
+        placed.ids.iter().for_each(|&id| device.free(id));
+        Ok(result?.0.reads.into_iter().map(|r| r.into).collect())
+    }
+}
+
+/// Is this in the comma list REQUIRE?
+pub fn required(what: &str) -> bool {
+    std::env::var("REQUIRE").unwrap_or_default().split(',').any(|w| w.trim() == what)
 }

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod arima;
+pub mod conformal;
 mod exec;
 pub mod lstm;
 pub mod lstm_step;

@@ -25,6 +25,21 @@ static inline void placement_insert(int* hosts, float* words, int top, int host,
     words[3 * at + 2] = cost;
 }
 
+/* Probability and headroom of a host for a machine without demand; `room` begins at the host. */
+static inline void still(__global const float* room, int hosts, int paths, int path_cells, float* probability,
+                         float* headroom) {
+    float overloaded = 0.0f;
+    float sum = 0.0f;
+    for (int p = 0; p < paths; p++) {
+        float worst = FAR;
+        for (int c = 0; c < path_cells; c++) worst = fmin(worst, room[(p * path_cells + c) * hosts]);
+        overloaded += worst < 0.0f ? 1.0f : 0.0f;
+        sum += worst;
+    }
+    *probability = overloaded / (float)paths;
+    *headroom = sum / (float)paths;
+}
+
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void placement_score(
     __global const float* restrict demand, __global const float* restrict room, __global const float* restrict host,
     __global const float* restrict vm, __global const int* restrict allow, __global int* restrict best,
@@ -92,36 +107,35 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void placement_score(
         for (int v = 0; v < VMS; v++) {
             const int id = first_vm + v;
             if (id >= vms) continue;
-            const int present = (int)vm[2 * id + 1];
+            const int present = (int)vm[2 * id + 1] - first;
             float probability[16 * SPAN];
             float headroom[16 * SPAN];
+            float cost[16 * SPAN];
+            int some = 0;
 #pragma unroll
             for (int s = 0; s < SPAN; s++) {
-                vstore16(overloaded[v][s] / (float)paths, s, probability);
-                vstore16(sum[v][s] / (float)paths, s, headroom);
+                const float16 share = overloaded[v][s] / (float)paths;
+                const float16 mean = sum[v][s] / (float)paths;
+                const float16 base = vload16(s, host + first) + vm[2 * id];
+                const float16 all = fma((float16)(risk_cost), share, fma((float16)(-room_value), mean, base));
+                vstore16(share, s, probability);
+                vstore16(mean, s, headroom);
+                vstore16(all, s, cost);
+                some |= any(all < list_words[3 * (v * TOP_MAX + top) - 1]);
             }
+            if (present >= 0 && present < 16 * SPAN) { /* what it uses there is in the load already, and no move */
+                still(room + first + present, hosts, paths, path_cells, probability + present, headroom + present);
+                cost[present] = fma(risk_cost, probability[present],
+                                    fma(-room_value, headroom[present], host[first + present]));
+                some = 1;
+            }
+            if (!some) continue;
             for (int i = 0; i < 16 * SPAN; i++) {
                 const int h = first + i;
-                if (!((allow[id * (hosts / 32) + h / 32] >> (h % 32)) & 1)) continue;
-                if (h == present) { /* what it uses is in the load already */
-                    float over = 0.0f;
-                    float total = 0.0f;
-                    for (int p = 0; p < paths; p++) {
-                        float worst = FAR;
-                        for (int c = 0; c < path_cells; c++) {
-                            worst = fmin(worst, room[(p * path_cells + c) * hosts + h]);
-                        }
-                        over += worst < 0.0f ? 1.0f : 0.0f;
-                        total += worst;
-                    }
-                    probability[i] = over / (float)paths;
-                    headroom[i] = total / (float)paths;
-                }
-                const float base = host[h] + (h == present ? 0.0f : vm[2 * id]);
-                const float cost = fma(risk_cost, probability[i], fma(-room_value, headroom[i], base));
-                if (cost < list_words[3 * (v * TOP_MAX + top) - 1]) {
+                const int allowed = (allow[id * (hosts / 32) + h / 32] >> (h % 32)) & 1;
+                if (allowed && cost[i] < list_words[3 * (v * TOP_MAX + top) - 1]) {
                     placement_insert(list_host + v * TOP_MAX, list_words + 3 * v * TOP_MAX, top, h, probability[i],
-                                     headroom[i], cost);
+                                     headroom[i], cost[i]);
                 }
             }
         }

@@ -5,11 +5,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod arima;
+pub mod conformal;
 mod exec;
 pub mod lstm;
 pub mod lstm_step;
 pub mod math;
 pub mod peak;
+pub mod placement;
 pub mod simd_math;
 
 pub use exec::{Exec, ExecError, levels};

@@ -1,5 +1,8 @@
 //! See README.md beside this file.
 
+pub mod cases;
+pub mod reference;
 mod spec;
+pub mod tolerance;
 
 pub use spec::*;

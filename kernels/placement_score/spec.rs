@@ -15,6 +15,8 @@ pub const STEPS_MAX: usize = 64;
 pub const RESOURCES_MAX: usize = 8;
 /// Most hosts that are named per VM.
 pub const TOP_MAX: usize = 8;
+/// VMs that one group of work items scores: they share each load of room.
+pub const VMS_PER_GROUP: usize = 8;
 /// Words per named host in `score`: overload probability, headroom, cost.
 pub const SCORE_WORDS: usize = 3;
 /// Cost of a host that is not allowed; it is named only where fewer than `top` are, as host -1.
@@ -73,5 +75,5 @@ fn extent(ints: &[i32]) -> Result<Extent, ShapeError> {
         vms * top * SCORE_WORDS,
         0,
     ];
-    Ok(Extent { words, groups: vms })
+    Ok(Extent { words, groups: vms.div_ceil(VMS_PER_GROUP) })
 }

@@ -4,10 +4,21 @@
 //! never the state. A snapshot of the state is what lets another device redo a tick.
 
 pub mod backend;
+mod checked;
+#[cfg(any(feature = "opencl", feature = "wgpu"))]
+mod container;
 mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
+pub mod device_cpu;
 mod drivers;
 mod error;
+#[cfg(feature = "opencl")]
+pub mod opencl;
+pub mod probe;
 mod slab;
+#[cfg(feature = "wgpu")]
+pub mod wgpu;
 
 use std::fmt;
 

@@ -9,8 +9,8 @@ use foreshade_accel::Slab;
 use foreshade_accel::backend::{Backend, BackendError, BufferId, Job, Launch, Read, Write};
 use foreshade_kernels::KernelId;
 
-/// What stands in every output before a kernel runs: as f32 a NaN, as i32 -1. A word that the kernel leaves is seen.
-pub const POISON: i32 = -1;
+/// What stands in every output before a kernel runs: as f32 a NaN, as i32 no index. A word that the kernel leaves is seen.
+pub const POISON: i32 = 0x7fc0_beef;
 
 pub fn poisoned(words: usize) -> Slab {
     let mut slab = Slab::zeroed(words);

@@ -1,4 +1,5 @@
 //! The body for GPUs, read as plain C and run on this processor, against the f64 reference.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::Path;
 use std::process::Command;

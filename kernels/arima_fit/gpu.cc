@@ -288,7 +288,7 @@ KERNEL void arima_fit(GLOBAL const float* RESTRICT y, GLOBAL float* RESTRICT fit
         varied = span >= SCALE_MIN;
         scale = varied ? AS_FLOAT(AS_INT(span) & 0x7f800000) : 1.0f;
         unit.centre = varied ? high * 0.5f + low * 0.5f : 0.0f;
-        unit.inverse = varied ? 1.0f / scale : 0.0f;
+        unit.inverse = varied ? AS_FLOAT(0x7f000000 - AS_INT(scale)) : 0.0f; /* 1 / scale, exactly */
         unit.mean = 0.0f;
         total = 0.0f;
         for (chunk = 0; chunk < samples; chunk += CHUNK) {

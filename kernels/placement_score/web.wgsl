@@ -32,8 +32,8 @@ var<workgroup> list_host: array<i32, 64>; // VMS * TOP_MAX
 var<workgroup> list_words: array<f32, 192>;
 
 // Puts a host into the list that begins at `list`, sorted by cost; equals stay in the order of their coming.
-fn insert(list: i32, top: i32, host_index: i32, from: i32) {
-    let new_cost = cost[from];
+fn insert(list: i32, top: i32, host_index: i32, source: i32) {
+    let new_cost = cost[source];
     var at = list + top - 1;
     while (at > list) {
         if (new_cost >= list_words[3 * at - 1]) {
@@ -46,8 +46,8 @@ fn insert(list: i32, top: i32, host_index: i32, from: i32) {
         at--;
     }
     list_host[at] = host_index;
-    list_words[3 * at] = probability[from];
-    list_words[3 * at + 1] = headroom[from];
+    list_words[3 * at] = probability[source];
+    list_words[3 * at + 1] = headroom[source];
     list_words[3 * at + 2] = new_cost;
 }
 
@@ -81,8 +81,9 @@ fn placement_score(
     workgroupBarrier();
 
     for (var first = 0; first < hosts; first += TILE) {
-        var overloaded: array<f32, 16>; // VMS * SPAN, zero at first
-        var sum: array<f32, 16>;
+        // Some compilers zero a variable of a loop only once, so this is said.
+        var overloaded = array<f32, 16>(); // VMS * SPAN
+        var sum = array<f32, 16>();
         let host0 = min(first + item, hosts - 1);
         let host1 = min(first + 64 + item, hosts - 1);
         for (var p = 0; p < paths; p++) {
@@ -146,9 +147,9 @@ fn placement_score(
         workgroupBarrier();
         if (item < VMS) {
             for (var i = 0; i < TILE; i++) {
-                let from = item * ROW + i;
-                if (cost[from] < list_words[3 * (item * TOP_MAX + top) - 1]) {
-                    insert(item * TOP_MAX, top, first + i, from);
+                let source = item * ROW + i;
+                if (cost[source] < list_words[3 * (item * TOP_MAX + top) - 1]) {
+                    insert(item * TOP_MAX, top, first + i, source);
                 }
             }
         }

@@ -48,6 +48,7 @@ fn files(dir: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn a_kept_program_is_all_that_a_device_without_a_compiler_needs() {
+    let _alone = support::alone();
     let dir = tempfile::tempdir().unwrap();
     let Some(mut builds) = open(dir.path(), Form::Cpu) else { return };
     let want = answer(builds.as_mut()).unwrap();
@@ -62,6 +63,7 @@ fn a_kept_program_is_all_that_a_device_without_a_compiler_needs() {
 
 #[test]
 fn without_a_program_such_a_device_is_passed_over() {
+    let _alone = support::alone();
     let dir = tempfile::tempdir().unwrap();
     let Some(found) = device(dir.path(), Form::Cpu, true) else { return };
     assert_eq!(found.unwrap_err().reason, "no bitstream");
@@ -69,6 +71,7 @@ fn without_a_program_such_a_device_is_passed_over() {
 
 #[test]
 fn a_torn_or_changed_program_never_reaches_the_driver() {
+    let _alone = support::alone();
     let dir = tempfile::tempdir().unwrap();
     let Some(mut first) = open(dir.path(), Form::Cpu) else { return };
     let want = answer(first.as_mut()).unwrap();
@@ -91,6 +94,7 @@ fn a_torn_or_changed_program_never_reaches_the_driver() {
 
 #[test]
 fn a_program_of_another_source_is_not_used() {
+    let _alone = support::alone();
     let dir = tempfile::tempdir().unwrap();
     let Some(mut cpu) = open(dir.path(), Form::Cpu) else { return };
     cpu.warm_up(KERNEL).unwrap();
@@ -102,6 +106,7 @@ fn a_program_of_another_source_is_not_used() {
 
 #[test]
 fn a_folder_that_cannot_be_written_costs_only_the_file() {
+    let _alone = support::alone();
     let dir = tempfile::tempdir().unwrap();
     let blocked = dir.path().join("file");
     fs::write(&blocked, "in the way").unwrap();

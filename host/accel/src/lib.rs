@@ -5,6 +5,10 @@
 //! Recurrent state lives on the device: a tick sends one vector per series and gets quantiles back, never the state.
 
 pub mod backend;
+#[cfg_attr(
+    not(all(feature = "opencl", feature = "cuda", feature = "wgpu")),
+    allow(dead_code, reason = "each device driver uses its part")
+)]
 mod checked;
 #[cfg(any(feature = "opencl", feature = "wgpu"))]
 mod container;

@@ -10,6 +10,7 @@ const CHILD: &str = "FORESHADE_TEST_LOOK";
 
 fn look() -> Vec<Found> {
     let options = ProbeOptions { software: true, ..ProbeOptions::default() };
+    #[allow(unused_mut, reason = "features add to it")]
     let mut all = foreshade_accel::device_cpu::probe(&options);
     #[cfg(feature = "opencl")]
     all.extend(foreshade_accel::opencl::probe(&options));

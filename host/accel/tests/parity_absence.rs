@@ -56,7 +56,7 @@ fn the_cpu_is_always_there() {
 #[test]
 fn a_disabled_driver_says_so() {
     let lines = asked(&[(DISABLE, "opencl, cuda,wgpu")]);
-    let drivers = ["opencl-fpga", "opencl-gpu", "opencl-cpu", "wgpu", "cuda"];
+    let drivers = ["opencl-fpga", "opencl-gpu", "opencl-cpu", "wgpu", "wgpu-cpu", "cuda"];
     for driver in drivers {
         assert!(lines.contains(&format!("{driver}: disabled by {DISABLE}")), "{lines:?}");
     }
@@ -80,7 +80,9 @@ fn a_bare_machine_is_told_what_is_missing() {
         let said = |reason: &&str| lines.contains(&format!("{driver}: {reason}"));
         assert!(reasons.iter().any(said), "{lines:?}");
     }
-    assert!(lines.contains(&"wgpu: no Vulkan adapter".to_string()), "{lines:?}");
+    for driver in ["wgpu", "wgpu-cpu"] {
+        assert!(lines.contains(&format!("{driver}: no Vulkan adapter")), "{lines:?}");
+    }
     let cuda = lines.iter().find(|l| l.starts_with("cuda")).unwrap();
     let here = std::path::Path::new("/dev/nvidiactl").exists();
     assert!(here || cuda == "cuda: no NVIDIA driver (libcuda.so.1)", "{cuda}");

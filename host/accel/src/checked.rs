@@ -28,7 +28,7 @@ fn distinct(launch: &Launch) -> Result<(), BackendError> {
 ///
 /// # Errors
 /// A scalar is out of its limits.
-#[cfg(any(feature = "opencl", feature = "cuda", feature = "wgpu", test))]
+#[cfg(any(feature = "opencl", feature = "cuda", feature = "wgpu"))]
 pub fn extent(launch: &Launch) -> Result<foreshade_kernels::spec::Extent, BackendError> {
     let spec = launch.kernel.spec();
     (spec.extent)(launch.ints()).map_err(|source| BackendError::Shape { kernel: launch.kernel, source })

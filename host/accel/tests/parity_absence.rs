@@ -1,5 +1,6 @@
 //! A machine without loaders, drivers or permission: every driver gives a reason in one line, nothing panics, and nothing
 //! is written to standard error. Each look is a process of its own, because loaders remember what they found.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::process::Command;
 
@@ -9,14 +10,16 @@ const CHILD: &str = "FORESHADE_TEST_LOOK";
 
 fn look() -> Vec<Found> {
     let options = ProbeOptions { software: true, ..ProbeOptions::default() };
-    let mut all = foreshade_accel::device_cpu::probe(&options);
-    #[cfg(feature = "opencl")]
-    all.extend(foreshade_accel::opencl::probe(&options));
-    #[cfg(feature = "wgpu")]
-    all.extend(foreshade_accel::wgpu::probe(&options));
-    #[cfg(feature = "cuda")]
-    all.extend(foreshade_accel::cuda::probe(&options));
-    all
+    let parts = [
+        foreshade_accel::device_cpu::probe(&options),
+        #[cfg(feature = "opencl")]
+        foreshade_accel::opencl::probe(&options),
+        #[cfg(feature = "wgpu")]
+        foreshade_accel::wgpu::probe(&options),
+        #[cfg(feature = "cuda")]
+        foreshade_accel::cuda::probe(&options),
+    ];
+    parts.into_iter().flatten().collect()
 }
 
 /// What the other process of `asked` does; on its own it looks at this machine as it is.

@@ -301,12 +301,15 @@ fn cell<S: Simd, const U: usize>(
         let acc = accumulate(simd, at, acc, from_below.iter(), inputs[0]);
         let [i, f, g, o] = accumulate(simd, at, acc, from_self.iter(), inputs[1]);
         let c_in = load::<S, U>(simd, at, c_in);
+        let (i, f, g) = (sigmoid(simd, i), sigmoid(simd, f), tanh(simd, g));
+        let mut new = c_in;
         for u in 0..U {
-            let to = at + u * S::f32s::LEN;
-            let new = sigmoid(simd, i[u]) * tanh(simd, g[u]);
-            let new = sigmoid(simd, f[u]).mul_add(c_in[u], new);
-            store::<S>(new, to, c);
-            store::<S>(sigmoid(simd, o[u]) * tanh(simd, new), to, h);
+            new[u] = f[u].mul_add(c_in[u], i[u] * g[u]);
+            store::<S>(new[u], at + u * S::f32s::LEN, c);
+        }
+        let (o, t) = (sigmoid(simd, o), tanh(simd, new));
+        for u in 0..U {
+            store::<S>(o[u] * t[u], at + u * S::f32s::LEN, h);
         }
     }
 }

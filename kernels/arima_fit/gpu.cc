@@ -267,7 +267,7 @@ KERNEL void arima_fit(GLOBAL const float* RESTRICT y, GLOBAL float* RESTRICT fit
         ArimaChoice choice[2];
         ArimaUnit unit;
         float low = FAR, high = -FAR, last = 0.0f, n = 0.0f, pairs = 0.0f, judged = 0.0f;
-        float half, scale, total, spread = 0.0f;
+        float span, scale, total, spread = 0.0f;
         int t, i, d, chunk, varied, fitted, was = 0;
         for (t = 0; t < samples; t++) {
             float v = in[t * lanes];
@@ -284,11 +284,11 @@ KERNEL void arima_fit(GLOBAL const float* RESTRICT y, GLOBAL float* RESTRICT fit
             }
             was = there;
         }
-        half = high * 0.5f - low * 0.5f;
-        varied = half >= SCALE_MIN;
-        scale = varied ? AS_FLOAT(AS_INT(half) & 0x7f800000) : 1.0f;
+        span = high * 0.5f - low * 0.5f;
+        varied = span >= SCALE_MIN;
+        scale = varied ? AS_FLOAT(AS_INT(span) & 0x7f800000) : 1.0f;
         unit.centre = varied ? high * 0.5f + low * 0.5f : 0.0f;
-        unit.inverse = varied ? 1.0f / scale : 0.0f;
+        unit.inverse = varied ? AS_FLOAT(0x7f000000 - AS_INT(scale)) : 0.0f; /* 1 / scale, exactly */
         unit.mean = 0.0f;
         total = 0.0f;
         for (chunk = 0; chunk < samples; chunk += CHUNK) {

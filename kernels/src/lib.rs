@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+mod slab;
 pub mod spec;
 
 #[path = "../arima_fit/mod.rs"]
@@ -15,6 +16,7 @@ pub mod lstm_step;
 #[path = "../placement_score/mod.rs"]
 pub mod placement_score;
 
+pub use slab::{PAGE_BYTES, Slab};
 pub use spec::{Arg, Extent, GROUP, KernelSpec, ShapeError, Word};
 
 /// What goes before a `gpu.cc` for each language it is read as.

@@ -1,20 +1,29 @@
 //! Every driver this version knows, in the order it prefers them, with the reason why one is passed over.
 
-use crate::{AccelError, Backend, Cpu, DeviceInfo};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use crate::backend::{Backend, DeviceInfo};
+use crate::probe::{Absent, Found, ProbeOptions};
+use crate::{AccelError, Care, Engine, Opener, device_cpu};
 
 /// The name that takes the first driver that works.
 pub const AUTO: &str = "auto";
 
-/// How to open a device.
+/// How to open an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenOptions {
     /// Threads a job may use on the CPU; results do not depend on it.
     pub threads: usize,
+    /// Folder of built programs; `None` = build them each time.
+    pub cache_dir: Option<PathBuf>,
+    /// Limits of patience and trust.
+    pub care: Care,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { threads: 1 }
+        Self { threads: 1, cache_dir: None, care: Care::default() }
     }
 }
 
@@ -25,80 +34,179 @@ pub struct Driver {
     pub name: &'static str,
     /// What it would drive.
     pub about: &'static str,
-    open: fn(&OpenOptions) -> Result<Box<dyn Backend>, AccelError>,
+    /// Is it taken by [`AUTO`]? A device that runs on the host's processor is not: our own CPU kernels are faster.
+    pub auto: bool,
+    find: fn(&ProbeOptions) -> Vec<Found>,
 }
 
-/// A driver's answer to "are you there?".
+/// A driver's answer to "what is there?".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
     /// The driver.
     pub name: &'static str,
     /// What it drives.
     pub about: &'static str,
-    /// The device, or the reason why it is passed over.
-    pub device: Result<DeviceInfo, String>,
+    /// Is it taken by [`AUTO`]?
+    pub auto: bool,
+    /// Its devices, and those it passes over with the reason.
+    pub devices: Vec<Result<DeviceInfo, Absent>>,
 }
 
-/// In order of preference.
+/// In order of preference; those that must be named come last.
 pub const DRIVERS: &[Driver] = &[
     Driver {
         name: "opencl-fpga",
         about: "FPGA card through OpenCL and a bitstream",
-        open: |_| not_built("opencl-fpga"),
+        auto: true,
+        find: library::opencl,
     },
-    Driver { name: "cuda", about: "NVIDIA GPU", open: |_| not_built("cuda") },
-    Driver { name: "opencl-gpu", about: "GPU through OpenCL", open: |_| not_built("opencl-gpu") },
-    Driver { name: "wgpu", about: "GPU through Vulkan, Metal or DX12", open: |_| not_built("wgpu") },
+    Driver { name: "cuda", about: "NVIDIA GPU", auto: true, find: library::cuda },
+    Driver { name: "opencl-gpu", about: "GPU through OpenCL", auto: true, find: library::opencl },
+    Driver { name: "wgpu", about: "GPU through Vulkan", auto: true, find: library::wgpu },
+    Driver { name: "cpu", about: "this machine's processor", auto: true, find: device_cpu::probe },
     Driver {
-        name: "cpu",
-        about: "this machine's processor",
-        open: |options| Ok(Box::new(Cpu::new(options))),
+        name: "opencl-cpu",
+        about: "processor through OpenCL (PoCL and others)",
+        auto: false,
+        find: library::opencl,
+    },
+    Driver {
+        name: "wgpu-cpu",
+        about: "processor through Vulkan (lavapipe)",
+        auto: false,
+        find: library::wgpu,
     },
 ];
 
-fn not_built(name: &'static str) -> Result<Box<dyn Backend>, AccelError> {
-    Err(AccelError::Unavailable { name, reason: "not built yet".into() })
+/// Each library's devices, or that this program was built without it.
+mod library {
+    use crate::probe::{Found, ProbeOptions};
+
+    #[cfg(feature = "cuda")]
+    pub(super) use crate::cuda::probe as cuda;
+    #[cfg(feature = "opencl")]
+    pub(super) use crate::opencl::probe as opencl;
+    #[cfg(feature = "wgpu")]
+    pub(super) use crate::wgpu::probe as wgpu;
+
+    #[cfg(not(feature = "cuda"))]
+    pub(super) fn cuda(_: &ProbeOptions) -> Vec<Found> {
+        super::left_out(&["cuda"])
+    }
+
+    #[cfg(not(feature = "opencl"))]
+    pub(super) fn opencl(_: &ProbeOptions) -> Vec<Found> {
+        super::left_out(&["opencl-fpga", "opencl-gpu", "opencl-cpu"])
+    }
+
+    #[cfg(not(feature = "wgpu"))]
+    pub(super) fn wgpu(_: &ProbeOptions) -> Vec<Found> {
+        super::left_out(&["wgpu", "wgpu-cpu"])
+    }
 }
 
-/// Opens a driver by name, or the first that works for [`AUTO`], with default options.
+#[cfg(not(all(feature = "cuda", feature = "opencl", feature = "wgpu")))]
+fn left_out(drivers: &[&'static str]) -> Vec<Found> {
+    drivers.iter().map(|d| Err(Absent::driver(d, "this program was built without it"))).collect()
+}
+
+impl Driver {
+    /// Its own devices: a library may answer for several drivers.
+    fn find(&self, options: &ProbeOptions) -> Vec<Found> {
+        let own = |f: &Found| match f {
+            Ok(device) => device.info().driver == self.name,
+            Err(absent) => absent.driver == self.name,
+        };
+        (self.find)(options).into_iter().filter(own).collect()
+    }
+}
+
+/// Opens the best device ([`AUTO`]) or the named one (`cpu@avx2` = the CPU with that instruction set), with the CPU to
+/// take over if it fails.
 ///
 /// # Errors
 /// An unknown name, or the reason why the driver cannot be used.
-pub fn open(name: &str) -> Result<Box<dyn Backend>, AccelError> {
-    open_with(name, &OpenOptions::default())
-}
-
-/// [`open`] with options.
-///
-/// # Errors
-/// An unknown name, or the reason why the driver cannot be used.
-pub fn open_with(name: &str, options: &OpenOptions) -> Result<Box<dyn Backend>, AccelError> {
-    let unknown = || AccelError::UnknownDriver {
-        name: name.escape_default().take(64).collect(),
-        known: DRIVERS.iter().map(|d| d.name).collect::<Vec<_>>().join(", "),
+pub fn open(name: &str, options: &OpenOptions) -> Result<Engine, AccelError> {
+    let (driver, simd) = match name.split_once('@') {
+        Some((driver, simd)) => (driver, Some(simd.to_owned())),
+        None => (name, None),
     };
-    let mut last = unknown();
-    for driver in DRIVERS.iter().filter(|d| name == AUTO || name == d.name) {
-        match (driver.open)(options) {
-            Ok(device) => return Ok(device),
-            Err(error) => last = error,
+    let known = |d: &&Driver| d.name == driver;
+    if driver != AUTO && !DRIVERS.iter().any(|d| known(&d)) {
+        return Err(AccelError::UnknownDriver {
+            name: name.escape_default().take(64).collect(),
+            known: DRIVERS.iter().map(|d| d.name).collect::<Vec<_>>().join(", "),
+        });
+    }
+    let ask = |d: &Driver| ProbeOptions {
+        threads: options.threads,
+        simd: simd.clone().filter(|_| d.name == "cpu"),
+        cache_dir: options.cache_dir.clone(),
+        software: !d.auto,
+        ..ProbeOptions::default()
+    };
+    let wanted = DRIVERS.iter().filter(|d| if driver == AUTO { d.auto } else { known(d) });
+    let mut devices = Vec::new();
+    let mut reason = String::new();
+    for d in wanted {
+        match first(d, &ask(d)) {
+            Ok(device) => {
+                devices.push((d.name.to_owned(), opener(*d, ask(d), device)));
+                break;
+            }
+            Err(absent) if reason.is_empty() => reason = absent.reason,
+            Err(_) => {}
         }
     }
-    Err(last)
+    let Some((chosen, _)) = devices.first() else {
+        return Err(AccelError::Unavailable { name: name.into(), reason });
+    };
+    if chosen != "cpu" {
+        devices.extend(DRIVERS.iter().filter(|d| d.name == "cpu").filter_map(|d| {
+            let device = first(d, &ask(d)).ok()?;
+            Some((d.name.to_owned(), opener(*d, ask(d), device)))
+        }));
+    }
+    let engine = Engine::with(devices, options.care.clone())?;
+    match engine.standing().into_iter().next().and_then(|s| s.out) {
+        Some(reason) if driver != AUTO => Err(AccelError::Unavailable { name: name.into(), reason }),
+        _ => Ok(engine),
+    }
 }
 
-/// Asks every driver, in order of preference.
+fn first(driver: &Driver, options: &ProbeOptions) -> Found {
+    let mut absent = Absent::driver(driver.name, "no device");
+    for found in driver.find(options) {
+        match found {
+            Ok(device) => return Ok(device),
+            Err(why) => absent = why,
+        }
+    }
+    Err(absent)
+}
+
+/// Gives the device that was found, and later, after an ejection, finds it again.
+fn opener(driver: Driver, options: ProbeOptions, device: Box<dyn Backend>) -> Opener {
+    let found = Mutex::new(Some(device));
+    Arc::new(move || {
+        let device = found.lock().ok().and_then(|mut d| d.take());
+        device.map_or_else(|| first(&driver, &options).map_err(|absent| absent.reason), Ok)
+    })
+}
+
+/// Asks every driver, in order of preference, software devices included.
 pub fn probe(options: &OpenOptions) -> Vec<Probe> {
     DRIVERS
         .iter()
-        .map(|d| Probe {
-            name: d.name,
-            about: d.about,
-            device: match (d.open)(options) {
-                Ok(device) => Ok(device.info().clone()),
-                Err(AccelError::Unavailable { reason, .. }) => Err(reason),
-                Err(other) => Err(other.to_string()),
-            },
+        .map(|d| {
+            let options = ProbeOptions {
+                threads: options.threads,
+                cache_dir: options.cache_dir.clone(),
+                software: !d.auto,
+                ..ProbeOptions::default()
+            };
+            let devices = d.find(&options).into_iter().map(|f| f.map(|device| device.info().clone()));
+            Probe { name: d.name, about: d.about, auto: d.auto, devices: devices.collect() }
         })
         .collect()
 }

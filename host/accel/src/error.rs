@@ -1,6 +1,6 @@
-//! What can go wrong between a job and a device.
+//! What can go wrong between a caller and its devices. A fault of a device is no error as long as another takes over.
 
-use foreshade_kernels::KernelId;
+use foreshade_kernels::{KernelId, ShapeError};
 
 /// One line: what, where, what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,66 +17,72 @@ pub enum AccelError {
     #[error("back end '{name}' cannot be used: {reason}; use --backend cpu")]
     Unavailable {
         /// The driver.
-        name: &'static str,
+        name: String,
         /// Why.
         reason: String,
     },
-    /// The device does not run this kernel.
-    #[error("device {device} does not run kernel {kernel}; use --backend cpu")]
-    Unsupported {
+    /// The device in use failed and no other is left to do its work.
+    #[error("device {device} failed ({reason}) and no other can take over; restart with --backend cpu")]
+    NoDevice {
         /// The device.
-        device: &'static str,
+        device: String,
+        /// Why.
+        reason: String,
+    },
+    /// A handle of another engine, or one that was freed.
+    #[error("this engine holds no {0} {1}: it was freed or belongs to another engine")]
+    UnknownHandle(&'static str, u32),
+    /// The wrong number of arguments.
+    #[error("{kernel}: {got} {what} given, needs {want}")]
+    Count {
         /// The kernel.
         kernel: KernelId,
-    },
-    /// A handle of another device, or one that was freed.
-    #[error("device {device} holds no {what} {id}: it was freed or belongs to another device")]
-    UnknownHandle {
-        /// The device.
-        device: &'static str,
-        /// "weights" or "state".
+        /// Which arguments.
         what: &'static str,
-        /// The handle.
-        id: u32,
-    },
-    /// An array of a job has the wrong length.
-    #[error("{kernel} on {device}: {what} has {got} values for {rows} series, needs {want}")]
-    Length {
-        /// The device.
-        device: &'static str,
-        /// The kernel.
-        kernel: KernelId,
-        /// The array.
-        what: &'static str,
-        /// Series in the job.
-        rows: usize,
-        /// Values it has.
+        /// Given.
         got: usize,
-        /// Values it must have.
+        /// Needed.
         want: usize,
     },
-    /// A lane does not exist or is named twice.
-    #[error("{kernel} on {device}: lane {lane} is {problem} (the state has {lanes} lanes)")]
-    Lane {
-        /// The device.
-        device: &'static str,
+    /// A scalar out of its limits.
+    #[error("{kernel}: {source}")]
+    Shape {
         /// The kernel.
         kernel: KernelId,
+        /// Which and how.
+        #[source]
+        source: ShapeError,
+    },
+    /// An array has the wrong length.
+    #[error("{kernel}: {what} has {got} words, needs {want} ({shape})")]
+    Length {
+        /// The kernel.
+        kernel: KernelId,
+        /// The argument.
+        what: &'static str,
+        /// Words it has.
+        got: usize,
+        /// Words it must have.
+        want: usize,
+        /// What that follows from.
+        shape: String,
+    },
+    /// A lane that does not exist, or that was told something unknown.
+    #[error("lstm_step: lane {lane}: {problem} (the state has {lanes} series)")]
+    Lane {
         /// The lane.
         lane: u32,
-        /// "out of range" or "named twice".
+        /// What is wrong.
         problem: &'static str,
-        /// Lanes of the state.
+        /// Series of the state.
         lanes: usize,
     },
-    /// An input or a restored state holds NaN or infinity.
-    #[error("{kernel} on {device}: {what}[{at}] is not finite")]
+    /// An input holds NaN or infinity where it must not.
+    #[error("{kernel}: {what}[{at}] is not finite")]
     NotFinite {
-        /// The device.
-        device: &'static str,
         /// The kernel.
         kernel: KernelId,
-        /// The array.
+        /// The argument.
         what: &'static str,
         /// Index of the first such value.
         at: usize,

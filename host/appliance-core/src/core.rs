@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use foreshade_accel::Engine;
 use foreshade_forecast::{Fleet, FleetConfig, ForecastError, ResourceScore, Scorer, SeriesProfile};
 use foreshade_plan::{PlanInput, PlanReport, plan};
 use foreshade_telemetry::{Arena, History, Sealed};
@@ -185,6 +186,11 @@ impl Core {
     /// Decisions sent so far by action, and `hold` = VM-ticks that were left alone.
     pub fn decision_counts(&self) -> &BTreeMap<&'static str, u64> {
         &self.counts
+    }
+
+    /// The devices behind the LSTM, where there is one.
+    pub fn engine(&self) -> Option<&Engine> {
+        self.forecaster.engine()
     }
 
     /// The newest forecasts of a resource, by VM; `None` if it is not forecast or nothing was sealed yet.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-use foreshade_accel::open;
+use foreshade_accel::{OpenOptions, open};
 use foreshade_forecast::lstm::LstmModel;
 use foreshade_forecast::run::{HORIZONS_S, Request, RunError, Summary, run};
 
@@ -26,7 +26,7 @@ fn forecast(args: &[String]) -> Result<Summary, RunError> {
         out: Path::new(out),
         threads,
         model,
-        backend: &|| open("cpu"),
+        backend: &|| open("cpu", &OpenOptions::default()),
     };
     run(&request, |_, _| {})
 }

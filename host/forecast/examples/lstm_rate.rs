@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use foreshade_accel::open;
+use foreshade_accel::{OpenOptions, open};
 use foreshade_forecast::features::{FeatureWindow, Features};
 use foreshade_forecast::lstm::{LstmFleet, LstmModel, Profile};
 
@@ -10,13 +10,12 @@ const SERIES: usize = 4096;
 const TICKS: usize = 60;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut device = open("cpu")?;
+    let mut device = open("cpu", &OpenOptions::default())?;
     let model = LstmModel::shipped()?;
-    let mut fleet = LstmFleet::new(&model, Profile::Cpu, device.as_mut(), SERIES)?;
-    let lanes: Vec<u32> = (0..SERIES as u32).collect();
+    let mut fleet = LstmFleet::new(&model, Profile::Cpu, &mut device, SERIES)?;
     let mut windows = vec![FeatureWindow::new(); SERIES];
     let mut noise = 1u32;
-    let (mut features, mut out) = (Vec::<Features>::new(), Vec::new());
+    let (mut features, mut out) = (Vec::<Option<Features>>::new(), Vec::new());
     let (mut feature_s, mut step_s) = (0.0, 0.0);
     for tick in 0..144 + TICKS {
         let start = Instant::now();
@@ -24,10 +23,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         for window in &mut windows {
             noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             window.push((noise >> 8) as f32 * (100.0 / (1 << 24) as f32));
-            features.extend(window.features());
+            features.push(window.features());
         }
         let middle = Instant::now();
-        fleet.step(device.as_mut(), &lanes, &features, &mut out)?;
+        fleet.step(&mut device, &features, &mut out)?;
         if tick >= 144 {
             feature_s += (middle - start).as_secs_f64();
             step_s += middle.elapsed().as_secs_f64();

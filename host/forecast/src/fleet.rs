@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::thread;
 
-use foreshade_accel::{AccelError, Backend};
+use foreshade_accel::{AccelError, Engine};
 use foreshade_types::{Horizon, Quantiles, Readiness, Resource, SeriesForecast, Transform};
 use thiserror::Error;
 
@@ -92,7 +92,7 @@ impl Fleet {
     pub fn new(
         config: FleetConfig,
         model: Option<Arc<LstmModel>>,
-        backend: Box<dyn Backend>,
+        engine: Engine,
     ) -> Result<Self, ForecastError> {
         if let Some(&h) = config.horizons.iter().find(|h| !(1..=STEPS_MAX).contains(&h.delay_steps())) {
             return Err(ForecastError::Horizon(h));
@@ -110,7 +110,7 @@ impl Fleet {
             quantiles: vec![Quantiles::default(); n],
         };
         let learned = match &model {
-            Some(m) => Learned::new(m, backend, &config.series, &config.horizons, config.cadence_s)?,
+            Some(m) => Learned::new(m, engine, &config.series, &config.horizons, config.cadence_s)?,
             None => None,
         };
         Ok(Self {
@@ -137,6 +137,11 @@ impl Fleet {
     /// Why the LSTM fell silent, if its device failed. The other members go on.
     pub fn model_error(&self) -> Option<&AccelError> {
         self.model_error.as_ref()
+    }
+
+    /// The devices behind the LSTM, as long as it speaks: what they are and what has been seen of them.
+    pub fn engine(&self) -> Option<&Engine> {
+        self.learned.as_ref().map(Learned::engine)
     }
 
     /// The forecasts of the newest tick; cold ones before the first.

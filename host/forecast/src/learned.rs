@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use foreshade_accel::{AccelError, Backend};
+use foreshade_accel::{AccelError, Engine};
 use foreshade_types::Horizon;
 
 use crate::SeriesProfile;
@@ -20,7 +20,7 @@ pub(crate) const SAMPLES_MIN: usize = 24;
 /// Both weight sets over their series.
 #[derive(Debug)]
 pub(crate) struct Learned {
-    backend: Box<dyn Backend>,
+    engine: Engine,
     sets: Vec<Set>,
     /// (horizon of the fleet, target of the model).
     targets: Vec<(usize, usize)>,
@@ -31,16 +31,15 @@ struct Set {
     fleet: LstmFleet,
     /// Series by lane.
     members: Vec<usize>,
-    lanes: Vec<u32>,
-    features: Vec<Features>,
-    out: Vec<TargetQuantiles>,
+    /// By lane, of this tick.
+    features: Vec<Option<Features>>,
 }
 
 impl Learned {
     /// `None` if it has nothing to say: another cadence, or none of its horizons.
     pub(crate) fn new(
         model: &Arc<LstmModel>,
-        mut backend: Box<dyn Backend>,
+        mut engine: Engine,
         series: &[SeriesProfile],
         horizons: &[Horizon],
         cadence_s: u32,
@@ -55,34 +54,38 @@ impl Learned {
             let of = |p: &SeriesProfile| p.resource.map_or(Profile::Other, Profile::of) == profile;
             let members: Vec<usize> = (0..series.len()).filter(|&i| of(&series[i])).collect();
             if !members.is_empty() {
-                let fleet = LstmFleet::new(model, profile, backend.as_mut(), members.len())?;
-                sets.push(Set { fleet, members, lanes: vec![], features: vec![], out: vec![] });
+                let fleet = LstmFleet::new(model, profile, &mut engine, members.len())?;
+                sets.push(Set { fleet, members, features: vec![] });
             }
         }
-        Ok(Some(Self { backend, sets, targets }))
+        Ok(Some(Self { engine, sets, targets }))
+    }
+
+    /// What the engine has seen of its devices.
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     /// One tick: reads the features that the series have just made, and adds its voice to theirs.
     pub(crate) fn step(&mut self, series: &mut [Series]) -> Result<(), AccelError> {
+        let engine = &mut self.engine;
+        let device = engine.info().driver;
+        let _span = tracing::info_span!("accel::run", device, series = series.len() as u64).entered();
+        // Both are sent before either is waited for.
         for set in &mut self.sets {
-            set.lanes.clear();
             set.features.clear();
-            for (lane, &i) in set.members.iter().enumerate() {
-                if let Some(features) = series[i].features() {
-                    set.lanes.push(lane as u32);
-                    set.features.push(*features);
-                }
-            }
-            if set.lanes.is_empty() {
-                continue;
-            }
-            set.fleet.step(self.backend.as_mut(), &set.lanes, &set.features, &mut set.out)?;
-            for (&lane, q) in set.lanes.iter().zip(&set.out) {
-                let series = &mut series[set.members[lane as usize]];
-                for &(horizon, target) in &self.targets {
+            set.features.extend(set.members.iter().map(|&i| series[i].features().copied()));
+            set.fleet.submit(engine, |lane| set.features[lane].as_ref())?;
+        }
+        for set in &mut self.sets {
+            let (members, targets) = (&set.members, &self.targets);
+            let hear = |lane: usize, q: &TargetQuantiles| {
+                let series = &mut series[members[lane]];
+                for &(horizon, target) in targets {
                     series.hear(horizon, LSTM, Voice { mean: mean(&q[target].0), q: q[target].0 });
                 }
-            }
+            };
+            set.fleet.collect(engine, |lane| set.features[lane].as_ref(), hear)?;
         }
         Ok(())
     }

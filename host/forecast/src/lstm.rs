@@ -3,9 +3,11 @@
 //! File: two weight sets, `cpu` and `other`, each a `torch.nn.LSTM` state dict under `<set>.lstm.` and a head under
 //! `<set>.head.`; metadata `format` = [`FORMAT`], `features` = [`features::VERSION`].
 
-use foreshade_accel::{AccelError, Backend, Job, LstmStepJob, StateId, StateSnapshot, lstm_step};
+use std::sync::Arc;
+
+use foreshade_accel::{AccelError, Engine, KernelId, StateId, StateSnapshot, lstm_step, quantiles_of};
 use foreshade_types::{Horizon, Quantiles, Resource};
-use lstm_step::{Cell, GATES, Head, LEVELS, MAX_HIDDEN, TARGETS, Weights, WeightsError};
+use lstm_step::{Cell, GATES, Head, LEVELS, MAX_HIDDEN, STEP, TARGETS, Weights, WeightsError};
 use safetensors::{Dtype, SafeTensors};
 
 use crate::features::{self, Features, INPUT, STATS};
@@ -166,89 +168,119 @@ pub fn torch_lstm(bytes: &[u8], prefix: &str) -> Result<Weights, ModelError> {
 #[derive(Debug)]
 pub struct LstmFleet {
     state: StateId,
-    x: Vec<f32>,
-    stats: Vec<f32>,
-    out: Vec<f32>,
 }
 
 impl LstmFleet {
-    /// Loads the weights of a profile into a back end and makes zero state for `lanes` series.
+    /// Loads the weights of a profile into an engine and makes zero state for `series` series.
     ///
     /// # Errors
-    /// The back end has no room or does not run the kernel.
+    /// No device has room or runs the kernel.
     pub fn new(
         model: &LstmModel,
         profile: Profile,
-        backend: &mut dyn Backend,
-        lanes: usize,
+        engine: &mut Engine,
+        series: usize,
     ) -> Result<Self, AccelError> {
-        let weights = backend.load_lstm(model.weights(profile))?;
-        let state = backend.new_state(weights, lanes)?;
-        Ok(Self { state, x: Vec::new(), stats: Vec::new(), out: Vec::new() })
+        let weights = engine.load_lstm(model.weights(profile))?;
+        Ok(Self { state: engine.new_state(weights, series)? })
     }
 
-    /// Adds zero lanes, or drops the last ones.
+    /// Adds zero series, or drops the last ones.
     ///
     /// # Errors
-    /// The back end has no room or was lost.
-    pub fn resize(&mut self, backend: &mut dyn Backend, lanes: usize) -> Result<(), AccelError> {
-        backend.resize_state(self.state, lanes)
+    /// No device has room.
+    pub fn resize(&mut self, engine: &mut Engine, series: usize) -> Result<(), AccelError> {
+        engine.resize(self.state, series)
     }
 
     /// Puts a lane back before its first tick, for a new series.
     ///
     /// # Errors
     /// No such lane.
-    pub fn reset(&mut self, backend: &mut dyn Backend, lane: u32) -> Result<(), AccelError> {
-        backend.reset_lanes(self.state, &[lane])
+    pub fn reset(&mut self, engine: &mut Engine, lane: u32) -> Result<(), AccelError> {
+        engine.reset(self.state, &[lane])
     }
 
-    /// One tick: `features[i]` is the series in `lanes[i]` (each lane at most once, any order). `out[i]` gets its
-    /// quantiles in points, ascending and not below 0. A series' result does not depend on the others.
+    /// Starts one tick for the series that have features: `features(lane)` is asked once per lane, in order. The work
+    /// goes on while the caller does something else; [`Self::collect`] waits for it.
     ///
     /// # Errors
-    /// Lanes out of range or twice, `lanes` and `features` of different lengths, a lost device. No state has changed.
-    pub fn step(
+    /// Features that are not finite; no device is left that works. No state has changed.
+    pub fn submit<'a>(
         &mut self,
-        backend: &mut dyn Backend,
-        lanes: &[u32],
-        features: &[Features],
-        out: &mut Vec<TargetQuantiles>,
+        engine: &mut Engine,
+        features: impl Fn(usize) -> Option<&'a Features>,
     ) -> Result<(), AccelError> {
-        self.x.clear();
-        self.stats.clear();
-        for f in features {
-            self.x.extend_from_slice(&f.input);
-            self.stats.extend_from_slice(&f.stats);
+        let (series, lanes) = (engine.series(self.state)?, engine.lanes(self.state)?);
+        let mut inputs = engine.inputs(self.state)?;
+        let mode = Arc::make_mut(&mut inputs.mode).i32_mut();
+        let x = Arc::make_mut(&mut inputs.x).f32_mut();
+        let stats = Arc::make_mut(&mut inputs.stats).f32_mut();
+        for lane in 0..series {
+            let Some(f) = features(lane) else { continue };
+            mode[lane] = STEP;
+            f.input.iter().enumerate().for_each(|(i, v)| x[i * lanes + lane] = *v);
+            f.stats.iter().enumerate().for_each(|(i, v)| stats[i * lanes + lane] = *v);
         }
-        self.out.clear();
-        self.out.resize(lanes.len() * TARGETS * LEVELS, 0.0);
-        backend.run(Job::LstmStep(LstmStepJob {
-            state: self.state,
-            lanes,
-            x: &self.x,
-            stats: &self.stats,
-            out: &mut self.out,
-        }))?;
-        out.clear();
-        out.extend(self.out.chunks_exact(TARGETS * LEVELS).zip(features).map(|(q, f)| to_points(q, f)));
+        engine.submit(self.state, inputs)
+    }
+
+    /// Waits for the tick; `hear(lane, quantiles)` is called for each lane that has features, in order, with quantiles
+    /// in points, ascending and not below 0. A series' result does not depend on the others.
+    ///
+    /// # Errors
+    /// No device is left that works.
+    pub fn collect<'a>(
+        &mut self,
+        engine: &mut Engine,
+        features: impl Fn(usize) -> Option<&'a Features>,
+        mut hear: impl FnMut(usize, &TargetQuantiles),
+    ) -> Result<(), AccelError> {
+        let series = engine.series(self.state)?;
+        let out = engine.collect(self.state)?;
+        for lane in 0..series {
+            if let Some(f) = features(lane) {
+                hear(lane, &to_points(&quantiles_of(out, lane), f));
+            }
+        }
         Ok(())
     }
 
-    /// A copy of the state, for another back end or a restart.
+    /// One tick: both, with the features by lane.
     ///
     /// # Errors
-    /// A lost device.
-    pub fn snapshot(&self, backend: &dyn Backend) -> Result<StateSnapshot, AccelError> {
-        backend.snapshot(self.state)
+    /// As both; a number of features that is not the number of series.
+    pub fn step(
+        &mut self,
+        engine: &mut Engine,
+        features: &[Option<Features>],
+        out: &mut Vec<Option<TargetQuantiles>>,
+    ) -> Result<(), AccelError> {
+        let (got, want) = (features.len(), engine.series(self.state)?);
+        if got != want {
+            let kernel = KernelId::LstmStep;
+            return Err(AccelError::Count { kernel, what: "sets of features", got, want });
+        }
+        self.submit(engine, |lane| features[lane].as_ref())?;
+        out.clear();
+        out.resize(want, None);
+        self.collect(engine, |lane| features[lane].as_ref(), |lane, q| out[lane] = Some(*q))
     }
 
-    /// Goes on from a copy, which also sets the number of lanes.
+    /// A copy of the state, for a restart.
     ///
     /// # Errors
-    /// A copy of another shape, a lost device.
-    pub fn restore(&mut self, backend: &mut dyn Backend, snapshot: &StateSnapshot) -> Result<(), AccelError> {
-        backend.restore(self.state, snapshot)
+    /// No device is left that works.
+    pub fn snapshot(&self, engine: &mut Engine) -> Result<StateSnapshot, AccelError> {
+        engine.snapshot(self.state)
+    }
+
+    /// Goes on from a copy, which also sets the number of series.
+    ///
+    /// # Errors
+    /// A copy of another shape; no device is left that works.
+    pub fn restore(&mut self, engine: &mut Engine, snapshot: &StateSnapshot) -> Result<(), AccelError> {
+        engine.restore(self.state, snapshot)
     }
 }
 

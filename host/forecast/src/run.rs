@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use foreshade_accel::{AccelError, Backend};
+use foreshade_accel::{AccelError, Engine};
 use foreshade_telemetry::trace::{Trace, TraceError};
 use foreshade_types::Horizon;
 use thiserror::Error;
@@ -67,7 +67,7 @@ pub struct Request<'a> {
     /// The LSTM; `None` = the other members alone.
     pub model: Option<Arc<LstmModel>>,
     /// Opens the device; called once per column.
-    pub backend: &'a dyn Fn() -> Result<Box<dyn Backend>, AccelError>,
+    pub backend: &'a dyn Fn() -> Result<Engine, AccelError>,
 }
 
 impl fmt::Debug for Request<'_> {

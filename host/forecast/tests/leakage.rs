@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use common::{Lcg, fleet, usage, write_origins, write_trace};
-use foreshade_accel::open;
+use foreshade_accel::{OpenOptions, open};
 use foreshade_forecast::lstm::LstmModel;
 use foreshade_forecast::run::{HORIZONS_S, Origins, Request, RunError, Summary, run};
 use tempfile::tempdir;
@@ -26,7 +26,7 @@ fn forecast(dir: &Path, origins: &Origins, threads: usize) -> Result<(Summary, V
         out: &out,
         threads,
         model: Some(Arc::new(LstmModel::shipped().unwrap())),
-        backend: &|| open("cpu"),
+        backend: &|| open("cpu", &OpenOptions::default()),
     };
     let summary = run(&request, |done, total| assert!(done <= total))?;
     Ok((summary, fs::read(&out).unwrap()))
@@ -108,7 +108,7 @@ fn a_broken_run_leaves_no_file() {
             out,
             threads: 1,
             model: None,
-            backend: &|| open("cpu"),
+            backend: &|| open("cpu", &OpenOptions::default()),
         };
         run(&request, |_, _| {}).unwrap_err().to_string()
     };

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use foreshade_accel::{Backend, OpenOptions};
+use foreshade_accel::{Engine, OpenOptions};
 use foreshade_appliance_core::{Core, CoreConfig, MemoryJournal};
 use foreshade_forecast::Fleet as Forecaster;
 use foreshade_forecast::lstm::LstmModel;
@@ -25,14 +25,23 @@ use crate::{Failure, Traces};
 pub(crate) const BASELINES: [(&str, Baseline); 3] =
     [("none", Baseline::None), ("reactive", Baseline::Reactive), ("peak", Baseline::Peak)];
 
+/// How this program opens devices: built kernels are kept in the user's cache folder.
+pub(crate) fn options(threads: u16) -> OpenOptions {
+    let folder = |name: &str, below: &str| {
+        std::env::var_os(name).filter(|v| !v.is_empty()).map(|v| PathBuf::from(v).join(below))
+    };
+    let cache_dir = folder("XDG_CACHE_HOME", "foreshade").or_else(|| folder("HOME", ".cache/foreshade"));
+    OpenOptions { threads: usize::from(threads), cache_dir, ..OpenOptions::default() }
+}
+
 /// Opens a device by name; a wrong name is a usage error.
-pub(crate) fn open(backend: &str, threads: u16) -> Result<Box<dyn Backend>, Failure> {
-    let options = OpenOptions { threads: usize::from(threads) };
-    foreshade_accel::open_with(backend, &options).map_err(|e| Failure::Usage(e.to_string()))
+pub(crate) fn open(backend: &str, threads: u16) -> Result<Engine, Failure> {
+    let options = options(threads);
+    foreshade_accel::open(backend, &options).map_err(|e| Failure::Usage(e.to_string()))
 }
 
 /// The shipped model on a device.
-pub(crate) fn forecaster(config: &CoreConfig, backend: Box<dyn Backend>) -> Result<Forecaster, Failure> {
+pub(crate) fn forecaster(config: &CoreConfig, backend: Engine) -> Result<Forecaster, Failure> {
     let model = LstmModel::shipped().map_err(|e| Failure::failed(&e))?;
     Forecaster::new(Core::fleet_config(config), Some(Arc::new(model)), backend)
         .map_err(|e| Failure::failed(&e))
@@ -95,7 +104,7 @@ pub(crate) fn backtest(args: &BacktestArgs) -> Result<(), Failure> {
 
 fn replay(fleet: &Fleet, policy: &Policy, args: &BacktestArgs) -> Result<Report, Failure> {
     let device = open(&args.fleet.backend, args.fleet.threads)?;
-    let (name, simd) = (device.info().name.to_owned(), device.info().simd.to_string());
+    let (name, simd) = (device.info().driver.to_owned(), device.info().simd.to_string());
     let config = backtest::core_config(fleet, policy, &name, usize::from(args.fleet.threads));
     let core = Core::new(config.clone(), forecaster(&config, device)?);
     let mut report = Report::new(fleet, args.fleet.seed, &name, &simd, env!("CARGO_PKG_VERSION"));
@@ -124,7 +133,7 @@ pub(crate) fn forecast(args: &ForecastArgs) -> Result<(), Failure> {
             LstmModel::from_safetensors(&fs::read(&file).map_err(cannot)?)
         }
     };
-    let options = OpenOptions { threads: usize::from(args.threads) };
+    let options = options(args.threads);
     let request = Request {
         input: &args.input,
         origins: &origins,
@@ -132,7 +141,7 @@ pub(crate) fn forecast(args: &ForecastArgs) -> Result<(), Failure> {
         out: &args.out,
         threads: usize::from(args.threads),
         model: Some(Arc::new(model.map_err(|e| Failure::failed(&e))?)),
-        backend: &|| foreshade_accel::open_with(&args.backend, &options),
+        backend: &|| foreshade_accel::open(&args.backend, &options),
     };
     let mut progress = None;
     let done = foreshade_forecast::run::run(&request, |done, total| {

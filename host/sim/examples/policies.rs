@@ -67,7 +67,7 @@ fn main() {
     let forecaster = Forecaster::new(
         Core::fleet_config(&config),
         Some(std::sync::Arc::new(LstmModel::shipped().expect("model"))),
-        foreshade_accel::open("cpu").expect("device"),
+        foreshade_accel::open("cpu", &foreshade_accel::OpenOptions::default()).expect("device"),
     )
     .expect("forecaster");
     let t = std::time::Instant::now();

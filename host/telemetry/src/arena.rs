@@ -1,15 +1,18 @@
 //! The arena: one open tick of columns by lane (= VM), published by [`Arena::seal`].
 //!
-//! A column is padded to 64 lanes with NaN, and becomes an Arrow array without a copy: the allocation that was filled is
-//! the Arrow buffer. [`Arena::recycle`] takes it back, so a steady run allocates nothing.
+//! A tick is one [`Slab`], [column][lanes], page-aligned and padded to whole groups of 64 lanes with NaN. Once sealed it
+//! is immutable, and the same memory is the Arrow arrays and what a device uploads: no copy from ingest to device.
+//! [`Arena::recycle`] takes it back, so a steady run allocates no columns.
 //! Memory: `columns x lanes x 4` bytes per tick held.
 
+use std::ptr::NonNull;
+use std::sync::Arc;
+
 use arrow_array::Float32Array;
+use arrow_buffer::{Buffer, ScalarBuffer};
+use foreshade_kernels::{GROUP, Slab};
 use foreshade_types::{Tick, VmId};
 use thiserror::Error;
-
-/// Lanes a column is padded to.
-pub const LANES: usize = 64;
 
 /// A sample the arena did not take. The tick goes on without it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -47,9 +50,10 @@ pub enum PushError {
 pub struct Arena {
     vms: usize,
     open: Tick,
-    columns: Vec<Vec<f32>>,
+    columns: usize,
+    filling: Slab,
     seen: Vec<bool>,
-    spare: Vec<Vec<f32>>,
+    spare: Vec<Slab>,
 }
 
 /// A published tick: immutable, one Arrow array per column, lane = VM.
@@ -57,8 +61,10 @@ pub struct Arena {
 pub struct Sealed {
     /// Which tick.
     pub tick: Tick,
-    /// The columns, padded to a multiple of [`LANES`] with NaN.
+    /// The columns, padded to a multiple of 64 with NaN: views of `slab`.
     pub columns: Vec<Float32Array>,
+    /// The same memory as a device takes it, [column][lanes].
+    pub slab: Arc<Slab>,
     /// Which VMs sent a sample.
     pub seen: Vec<bool>,
 }
@@ -73,17 +79,14 @@ impl Sealed {
 impl Arena {
     /// An arena for VMs `0..vms` whose first tick is `first`.
     pub fn new(vms: usize, columns: usize, first: Tick) -> Self {
-        let mut a = Self { vms, open: first, columns: Vec::new(), seen: vec![false; vms], spare: Vec::new() };
-        a.columns = (0..columns).map(|_| a.blank()).collect();
-        a
+        let lanes = vms.next_multiple_of(GROUP);
+        let mut filling = Slab::zeroed(columns * lanes);
+        filling.f32_mut().fill(f32::NAN);
+        Self { vms, open: first, columns, filling, seen: vec![false; vms], spare: Vec::new() }
     }
 
-    fn blank(&mut self) -> Vec<f32> {
-        let lanes = self.vms.next_multiple_of(LANES);
-        let mut c = self.spare.pop().unwrap_or_default();
-        c.clear();
-        c.resize(lanes, f32::NAN);
-        c
+    fn lanes(&self) -> usize {
+        self.vms.next_multiple_of(GROUP)
     }
 
     /// The tick that takes samples now.
@@ -106,7 +109,8 @@ impl Arena {
         if std::mem::replace(&mut self.seen[lane], true) {
             return Err(PushError::Duplicate(vm, tick));
         }
-        for (column, v) in self.columns.iter_mut().zip(values) {
+        let lanes = self.lanes();
+        for (column, v) in self.filling.f32_mut().chunks_exact_mut(lanes).zip(values) {
             column[lane] = *v;
         }
         Ok(())
@@ -114,47 +118,80 @@ impl Arena {
 
     /// Publishes the open tick and opens the next.
     pub fn seal(&mut self) -> Sealed {
-        let fresh: Vec<_> = (0..self.columns.len()).map(|_| self.blank()).collect();
-        let columns =
-            std::mem::replace(&mut self.columns, fresh).into_iter().map(Float32Array::from).collect();
+        let lanes = self.lanes();
+        let mut fresh = self.spare.pop().unwrap_or_else(|| Slab::zeroed(self.columns * lanes));
+        fresh.f32_mut().fill(f32::NAN);
+        let slab = Arc::new(std::mem::replace(&mut self.filling, fresh));
+        let columns = views(&slab, self.columns, lanes);
         let seen = std::mem::replace(&mut self.seen, vec![false; self.vms]);
         let tick = self.open;
         self.open = tick.next();
-        Sealed { tick, columns, seen }
+        Sealed { tick, columns, slab, seen }
     }
 
-    /// Takes back the buffers of a tick nobody reads any more.
+    /// Takes back the memory of a tick nobody reads any more.
     pub fn recycle(&mut self, old: Sealed) {
-        for c in old.columns {
-            let (_, values, _) = c.into_parts();
-            if let Ok(v) = values.into_inner().into_vec::<f32>() {
-                self.spare.push(v);
-            }
-        }
+        drop(old.columns);
+        self.spare.extend(Arc::try_unwrap(old.slab).ok());
     }
+}
+
+/// The columns of a slab as Arrow arrays, without a copy.
+fn views(slab: &Arc<Slab>, columns: usize, lanes: usize) -> Vec<Float32Array> {
+    let start: NonNull<u8> = slab.as_ptr();
+    // SAFETY: the slab owns `len` words from `start` and never moves them; the buffer holds it alive through the Arc, and
+    // nobody writes to it while an Arc is shared (Slab gives `&mut` words to its only owner).
+    let all = unsafe { Buffer::from_custom_allocation(start, slab.len() * 4, Arc::new(Arc::clone(slab))) };
+    let view = |c: usize| ScalarBuffer::new(all.clone(), c * lanes, lanes);
+    (0..columns).map(|c| Float32Array::new(view(c), None)).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use foreshade_kernels::PAGE_BYTES;
+
     use super::*;
 
     #[test]
     fn a_sealed_tick_is_the_memory_that_was_filled() {
         let mut a = Arena::new(3, 2, Tick(7));
         a.push(Tick(7), VmId(2), &[1.0, 2.0]).unwrap();
-        let filled = a.columns[0].as_ptr();
+        let filled = a.filling.f32().as_ptr();
         let s = a.seal();
         assert_eq!(s.tick, Tick(7));
         assert_eq!(s.columns[0].values().as_ptr(), filled);
-        assert_eq!(s.columns[0].values().len(), LANES);
+        assert_eq!((s.slab.f32().as_ptr(), filled as usize % PAGE_BYTES), (filled, 0));
+        assert_eq!(s.columns[1].values().as_ptr(), s.slab.f32()[GROUP..].as_ptr());
+        assert_eq!(s.columns[0].values().len(), GROUP);
         assert_eq!(s.column(1)[2], 2.0);
         assert!(s.column(0)[0].is_nan() && !s.seen[0] && s.seen[2]);
         a.recycle(s);
         a.push(Tick(8), VmId(0), &[5.0, 6.0]).unwrap();
         let s = a.seal();
-        assert!(a.columns[0].as_ptr() == filled || a.columns[1].as_ptr() == filled, "recycled");
+        assert_eq!(a.filling.f32().as_ptr(), filled, "recycled");
         assert_eq!(s.column(0)[0], 5.0);
         assert!(s.column(0)[2].is_nan(), "nothing of the last tick is left");
+    }
+
+    #[test]
+    fn a_column_that_somebody_keeps_stays_as_it_was() {
+        let mut a = Arena::new(1, 1, Tick(0));
+        a.push(Tick(0), VmId(0), &[3.0]).unwrap();
+        let s = a.seal();
+        let kept = s.columns[0].clone();
+        a.recycle(s);
+        for t in 1..4 {
+            a.push(Tick(t), VmId(0), &[9.0]).unwrap();
+            let s = a.seal();
+            a.recycle(s);
+        }
+        assert_eq!(kept.value(0), 3.0);
+    }
+
+    #[test]
+    fn no_vms_are_empty_columns() {
+        let s = Arena::new(0, 3, Tick(0)).seal();
+        assert_eq!((s.columns.len(), s.column(2).len()), (3, 0));
     }
 
     #[test]

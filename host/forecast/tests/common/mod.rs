@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Float32Array, RecordBatch, StringArray, TimestampMillisecondArray};
-use foreshade_accel::open;
+use foreshade_accel::{OpenOptions, open};
 use foreshade_forecast::lstm::LstmModel;
 use foreshade_forecast::{Fleet, FleetConfig};
 use foreshade_types::{Horizon, Resource};
@@ -57,7 +57,7 @@ pub fn fleet(n: usize, cadence_s: u32, threads: usize, model: bool) -> Fleet {
         threads,
     };
     let model = model.then(|| Arc::new(LstmModel::shipped().unwrap()));
-    Fleet::new(config, model, open("cpu").unwrap()).unwrap()
+    Fleet::new(config, model, open("cpu", &OpenOptions::default()).unwrap()).unwrap()
 }
 
 /// Writes rows (series, sample, value) of a trace at 300 s with the columns cpu_pct and net_tx_kbs.

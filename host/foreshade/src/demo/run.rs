@@ -115,7 +115,7 @@ fn find_vm(fleet: &Fleet, name: &str) -> Result<VmId, Failure> {
 pub fn run(demo: &Demo, hooks: Hooks, observer: &mut dyn Observer) -> Result<Report, Failure> {
     let timer = HopTimer::install();
     let device = open(&demo.backend, demo.threads)?;
-    let (name, simd) = (device.info().name.to_owned(), device.info().simd.to_string());
+    let (name, simd) = (device.info().driver.to_owned(), device.info().simd.to_string());
     let mut report = Report::new(&demo.fleet, demo.seed, &name, &simd, env!("CARGO_PKG_VERSION"));
     let config = demo.core_config(&name);
     let core = Core::new(config.clone(), forecaster(&config, device)?);

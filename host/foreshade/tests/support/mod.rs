@@ -10,7 +10,7 @@ use clap::Parser;
 use foreshade::Failure;
 use foreshade::cli::{Cli, Command, DemoArgs};
 use foreshade::demo::{Demo, Hooks};
-use foreshade_accel::{Backend, OpenOptions};
+use foreshade_accel::{Engine, OpenOptions};
 use foreshade_appliance::Observer;
 use foreshade_appliance_core::{Core, CoreConfig, FollowLine, Summary};
 use foreshade_forecast::Fleet as Forecaster;
@@ -166,8 +166,8 @@ pub fn without_hops(mut report: Report) -> String {
 
 /// The appliance's core for a configuration, with the shipped model on the CPU.
 pub fn core(config: &CoreConfig) -> Core {
-    let options = OpenOptions { threads: config.threads };
-    let device: Box<dyn Backend> = foreshade_accel::open_with("cpu", &options).expect("cpu");
+    let options = OpenOptions { threads: config.threads, ..OpenOptions::default() };
+    let device: Engine = foreshade_accel::open("cpu", &options).expect("cpu");
     let model = Arc::new(LstmModel::shipped().expect("model"));
     let forecaster = Forecaster::new(Core::fleet_config(config), Some(model), device).expect("forecaster");
     Core::new(config.clone(), forecaster)

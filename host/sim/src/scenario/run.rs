@@ -90,7 +90,11 @@ fn core(script: &Script) -> Result<Core, ForecastError> {
         follow: None,
     };
     // Scripts are about decisions: the members that need no training forecast, so that new weights change no account.
-    let forecaster = Forecaster::new(Core::fleet_config(&config), None, foreshade_accel::open("cpu")?)?;
+    let forecaster = Forecaster::new(
+        Core::fleet_config(&config),
+        None,
+        foreshade_accel::open("cpu", &foreshade_accel::OpenOptions::default())?,
+    )?;
     Ok(Core::new(config, forecaster))
 }
 

@@ -12,7 +12,8 @@ use super::{house, none};
 const EDGES: &[(&str, &[&str])] = &[
     ("types", &[]),
     ("wire", &[]),
-    ("telemetry", &[]),
+    // kernels: a sealed tick lies in the memory that devices read (`Slab`).
+    ("telemetry", &["kernels"]),
     ("kernels", &[]),
     ("fallback-cpu", &["kernels"]),
     ("accel", &["fallback-cpu", "kernels"]),

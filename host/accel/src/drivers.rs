@@ -80,8 +80,6 @@ pub const DRIVERS: &[Driver] = &[
 
 /// Each library's devices, or that this program was built without it.
 mod library {
-    use crate::probe::{Found, ProbeOptions};
-
     #[cfg(feature = "cuda")]
     pub(super) use crate::cuda::probe as cuda;
     #[cfg(feature = "opencl")]
@@ -90,17 +88,17 @@ mod library {
     pub(super) use crate::wgpu::probe as wgpu;
 
     #[cfg(not(feature = "cuda"))]
-    pub(super) fn cuda(_: &ProbeOptions) -> Vec<Found> {
+    pub(super) fn cuda(_: &super::ProbeOptions) -> Vec<super::Found> {
         super::left_out(&["cuda"])
     }
 
     #[cfg(not(feature = "opencl"))]
-    pub(super) fn opencl(_: &ProbeOptions) -> Vec<Found> {
+    pub(super) fn opencl(_: &super::ProbeOptions) -> Vec<super::Found> {
         super::left_out(&["opencl-fpga", "opencl-gpu", "opencl-cpu"])
     }
 
     #[cfg(not(feature = "wgpu"))]
-    pub(super) fn wgpu(_: &ProbeOptions) -> Vec<Found> {
+    pub(super) fn wgpu(_: &super::ProbeOptions) -> Vec<super::Found> {
         super::left_out(&["wgpu", "wgpu-cpu"])
     }
 }

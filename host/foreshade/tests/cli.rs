@@ -100,7 +100,7 @@ fn a_wrong_command_line_is_one_line_and_exit_2() {
         (&["demo", "--vm-size", "4"], &["--vm-size", "give cores and GiB as 4:16"]),
         (&["demo", "--vm-size", "0:16"], &["--vm-size", "4:16"]),
         (&["demo", "--backend", "abacus"], &["abacus", "cpu"]),
-        (&["demo", "--backend", "cuda"], &["cuda", "not built yet"]),
+        (&["demo", "--backend", "cuda"], &["cuda", "built without it"]),
         (&["demo", "--speed", "-1"], &["--speed", "give a number above 0"]),
         (&["demo", "--speed", "NaN"], &["--speed", "give a number above 0"]),
         (&["demo", "--ticks", "0"], &["--ticks"]),

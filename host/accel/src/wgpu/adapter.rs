@@ -11,13 +11,15 @@ use super::program::Builder;
 use crate::backend::DeviceInfo;
 use crate::probe::{Absent, Found, ProbeOptions, disabled};
 
-/// The driver's name.
+/// The driver of GPUs.
 pub const DRIVER: &str = "wgpu";
+/// The driver of adapters that run on the host's processor.
+pub const SOFTWARE: &str = "wgpu-cpu";
 
 /// Every Vulkan adapter, or why there is none.
 pub fn probe(options: &ProbeOptions) -> Vec<Found> {
     if let Some(reason) = disabled("wgpu") {
-        return vec![Err(Absent::driver(DRIVER, reason))];
+        return [DRIVER, SOFTWARE].map(|d| Err(Absent::driver(d, reason.as_str()))).into();
     }
     let mut desc = wgpu::InstanceDescriptor::new_without_display_handle();
     desc.backends = Backends::VULKAN;
@@ -25,17 +27,28 @@ pub fn probe(options: &ProbeOptions) -> Vec<Found> {
     desc.flags = InstanceFlags::empty();
     let adapters = block_on(wgpu::Instance::new(desc).enumerate_adapters(Backends::VULKAN));
     if adapters.is_empty() {
-        return vec![Err(Absent::driver(DRIVER, "no Vulkan adapter"))];
+        return [DRIVER, SOFTWARE].map(|d| Err(Absent::driver(d, "no Vulkan adapter"))).into();
     }
-    adapters.into_iter().map(|adapter| open(&adapter, options)).collect()
+    let mut found: Vec<Found> = adapters.into_iter().map(|adapter| open(&adapter, options)).collect();
+    for driver in [DRIVER, SOFTWARE] {
+        let is = |f: &Found| match f {
+            Ok(device) => device.info().driver == driver,
+            Err(absent) => absent.driver == driver,
+        };
+        if !found.iter().any(is) {
+            found.push(Err(Absent::driver(driver, "no Vulkan adapter of this kind")));
+        }
+    }
+    found
 }
 
 fn open(adapter: &Adapter, options: &ProbeOptions) -> Found {
     let about = adapter.get_info();
     let software = about.device_type == DeviceType::Cpu;
+    let driver = if software { SOFTWARE } else { DRIVER };
     if software && !options.software {
         let reason = "runs on the host's processor; used only when named";
-        return Err(Absent::device(DRIVER, about.name, reason));
+        return Err(Absent::device(driver, about.name, reason));
     }
     let cached = adapter.features() & Features::PIPELINE_CACHE;
     let opened = block_on(adapter.request_device(&wgpu::DeviceDescriptor {
@@ -45,10 +58,10 @@ fn open(adapter: &Adapter, options: &ProbeOptions) -> Found {
     }));
     let (device, queue) = match opened {
         Ok(opened) => opened,
-        Err(error) => return Err(Absent::device(DRIVER, about.name, error.to_string())),
+        Err(error) => return Err(Absent::device(driver, about.name, error.to_string())),
     };
     let info = DeviceInfo {
-        driver: DRIVER,
+        driver,
         device: about.name.clone(),
         version: format!("{} {}", about.driver, about.driver_info).trim().into(),
         simd: "web.wgsl".into(),

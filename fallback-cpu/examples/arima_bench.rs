@@ -2,7 +2,7 @@
 //!
 //!     cargo run --release -p foreshade-fallback-cpu --example arima_bench -- [series] [threads] [rounds]
 //!
-//! Best of `rounds`; `cpu` is the process's CPU time of the round with the least of it, so it holds on a busy machine.
+//! Best of `rounds`; `all_per_cpu_s` is over the process's CPU time of all rounds, so it holds on a busy machine.
 
 use std::time::Instant;
 
@@ -45,7 +45,7 @@ fn main() {
     );
 }
 
-/// Seconds, least of the rounds each.
+/// Seconds, least of the rounds each; for `cpu` their mean.
 struct Times {
     fit: f64,
     forecast: f64,
@@ -61,8 +61,8 @@ fn measure(exec: &Exec, y: &[f32], lanes: usize, rounds: usize) -> Times {
     let mut out = vec![f32::NAN; lanes * STEPS * LEVELS.len()];
     let far = f64::INFINITY;
     let mut least = Times { fit: far, forecast: far, bounds: far, all: far, cpu: far };
+    let before = cpu_seconds();
     for _ in 0..rounds {
-        let cpu = cpu_seconds();
         let start = Instant::now();
         arima::fit(exec, &[lanes as i32, SAMPLES as i32], y, &mut words, &mut scratch);
         let fit = start.elapsed().as_secs_f64();
@@ -70,16 +70,16 @@ fn measure(exec: &Exec, y: &[f32], lanes: usize, rounds: usize) -> Times {
         let forecast = start.elapsed().as_secs_f64();
         arima::bounds(exec, STEPS, &mean, &variance, &words, &mut out);
         let all = start.elapsed().as_secs_f64();
-        least.cpu = least.cpu.min(cpu_seconds() - cpu);
         least.fit = least.fit.min(fit);
         least.forecast = least.forecast.min(forecast - fit);
         least.bounds = least.bounds.min(all - forecast);
         least.all = least.all.min(all);
     }
+    least.cpu = (cpu_seconds() - before) / rounds as f64;
     least
 }
 
-/// User and system time of this process in steps of 10 ms, so rounds should be longer; 0 where there is no /proc.
+/// User and system time of this process in steps of 10 ms; 0 where there is no /proc.
 fn cpu_seconds() -> f64 {
     const TICKS_PER_S: f64 = 100.0;
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();

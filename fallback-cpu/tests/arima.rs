@@ -1,4 +1,5 @@
 //! ARIMA fits and forecasts on every instruction set of this machine, against the f64 reference.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use foreshade_fallback_cpu::{Exec, arima, levels};
 use foreshade_kernels::arima_fit::{self, FIT_WORDS, LEVELS, QUANTILES, STATUS, cases};

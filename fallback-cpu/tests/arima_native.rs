@@ -1,4 +1,5 @@
 //! The body for GPUs, read as plain C and run on this processor, against the f64 reference.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::Path;
 use std::process::Command;
@@ -58,21 +59,21 @@ fn has_cc() -> bool {
 
 fn build(dir: &Path, spec: &KernelSpec, main: &str) {
     let source = dir.join("kernel.c");
-    std::fs::write(&source, format!("{NATIVE}\n{}\n{main}", spec.gpu)).unwrap();
+    std::fs::write(&source, format!("{NATIVE}\n{}\n{main}", spec.gpu)).expect("source");
     let mut cc = Command::new("cc");
     cc.args(["-std=c11", "-O2", "-Wall", "-Werror", "-ffp-contract=off", "-o"]);
-    let out = cc.arg(dir.join("kernel")).arg(&source).arg("-lm").output().unwrap();
+    let out = cc.arg(dir.join("kernel")).arg(&source).arg("-lm").output().expect("cc");
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
 }
 
 fn run(dir: &Path, lanes: usize, size: usize, input: &[f32]) -> Vec<f32> {
     let bytes: Vec<u8> = input.iter().flat_map(|v| v.to_le_bytes()).collect();
-    std::fs::write(dir.join("in"), bytes).unwrap();
+    std::fs::write(dir.join("in"), bytes).expect("input");
     let mut kernel = Command::new(dir.join("kernel"));
     kernel.args([lanes.to_string(), size.to_string()]).arg(dir.join("in")).arg(dir.join("out"));
-    let status = kernel.status().unwrap();
+    let status = kernel.status().expect("kernel");
     assert!(status.success(), "{status}");
-    let bytes = std::fs::read(dir.join("out")).unwrap();
+    let bytes = std::fs::read(dir.join("out")).expect("output");
     bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
 }
 

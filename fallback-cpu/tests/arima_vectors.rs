@@ -1,4 +1,5 @@
 //! The vectors of an independent oracle (kernels/arima_*/gen.py) against the f64 reference and the CPU kernels.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use foreshade_fallback_cpu::{Exec, arima, levels};
 use foreshade_kernels::arima_fit::{self, FIT_WORDS, reference};

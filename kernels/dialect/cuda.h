@@ -25,3 +25,12 @@
 #define ISNAN(a) isnan((float)(a))
 #define AS_FLOAT(a) __int_as_float((int)(a))
 #define AS_INT(a) __float_as_int((float)(a))
+
+#define LOAD4(p, i, a, b, c, d)                          \
+    do {                                                 \
+        const float4 w4 = __ldg((const float4*)(p) + (i)); \
+        (a) = w4.x;                                      \
+        (b) = w4.y;                                      \
+        (c) = w4.z;                                      \
+        (d) = w4.w;                                      \
+    } while (0)

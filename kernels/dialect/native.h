@@ -49,3 +49,11 @@ static inline int native_as_int(float value) {
     memcpy(&bits, &value, sizeof bits);
     return bits;
 }
+
+#define LOAD4(p, i, a, b, c, d)     \
+    do {                            \
+        (a) = (p)[4 * (i)];         \
+        (b) = (p)[4 * (i) + 1];     \
+        (c) = (p)[4 * (i) + 2];     \
+        (d) = (p)[4 * (i) + 3];     \
+    } while (0)

@@ -39,3 +39,13 @@
 #define ISNAN(a) isnan((float)(a))
 #define AS_FLOAT(a) as_float((int)(a)) /* the same 32 bits */
 #define AS_INT(a) as_int((float)(a))
+
+/* The i-th four of the words at p, which begin at a multiple of 16 bytes. */
+#define LOAD4(p, i, a, b, c, d)          \
+    do {                                 \
+        const float4 w4 = vload4((i), (p)); \
+        (a) = w4.x;                      \
+        (b) = w4.y;                      \
+        (c) = w4.z;                      \
+        (d) = w4.w;                      \
+    } while (0)

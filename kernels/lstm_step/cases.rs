@@ -196,7 +196,7 @@ impl Case {
         let values = self.values();
         for (v, want) in state.iter().enumerate() {
             let got = state_out[blocked(lane, v, values)];
-            let allowed = if v / self.weights.dims().hidden % 2 == 0 { bound.h } else { bound.c };
+            let allowed = if (v / self.weights.dims().hidden).is_multiple_of(2) { bound.h } else { bound.c };
             near(&mut worst.state, got, *want, allowed)
                 .map_err(|e| format!("lane {lane}: state {v} is {e}"))?;
         }

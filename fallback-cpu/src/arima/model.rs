@@ -36,9 +36,9 @@ pub(super) fn ln<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 
 /// 2 k + 2 k (k + 1) / (n - k - 1), `k` a whole number.
 #[inline(always)]
-pub(super) fn penalty<S: Simd>(simd: S, n: S::f32s, k: S::f32s) -> S::f32s {
+pub(super) fn penalty<S: Simd>(n: S::f32s, k: S::f32s) -> S::f32s {
     let twice = k + k;
-    twice.mul_add((k + 1.0) / (n - k - 1.0), twice) + S::f32s::splat(simd, 0.0)
+    twice.mul_add((k + 1.0) / (n - k - 1.0), twice)
 }
 
 /// Takes a candidate where it is better, and where `may` allows it.
@@ -67,7 +67,7 @@ pub(super) fn choose<S: Simd>(simd: S, r: &[S::f32s; P_MAX + 2], n: S::f32s, fix
     rho[0] = splat(1.0 + NOISE as f32);
     let aicc = |share: S::f32s, coefficients: usize| {
         let k = splat(coefficients as f32 + fixed);
-        n.mul_add(ln(simd, share.max(least)), penalty::<S>(simd, n, k))
+        n.mul_add(ln(simd, share.max(least)), penalty::<S>(n, k))
     };
     let mut phi = [zero; P_MAX];
     let mut v = rho[0];

@@ -203,8 +203,8 @@ fn residuals<S: Simd>(
         let mut sum = zero;
         for t in chunk..(chunk + CHUNK).min(samples) {
             let mut v = row(simd, z, PAD + t);
-            for j in 0..P_MAX {
-                v = minus[j].mul_add(row(simd, z, PAD + t - 1 - j), v);
+            for (j, minus) in minus.iter().enumerate() {
+                v = minus.mul_add(row(simd, z, PAD + t - 1 - j), v);
             }
             let now = row(simd, there, PAD + t);
             let pair = now * before;
@@ -254,7 +254,7 @@ pub(super) fn fit<S: Simd>(simd: S, w: &mut Window, first: usize, out: &mut [f32
         let squares = residuals(simd, z, there, d, &c, w.e[d].get_mut(), samples);
         let variance = (squares / s.judged.max(one)).max(splat(VARIANCE_MIN as f32));
         let k = c.p + c.q + fixed;
-        c.aicc = s.judged.mul_add(ln(simd, variance), penalty::<S>(simd, s.judged, k));
+        c.aicc = s.judged.mul_add(ln(simd, variance), penalty::<S>(s.judged, k));
         chosen[d] = (variance, c);
     }
 

@@ -18,6 +18,7 @@ const STEPS: usize = 3;
 
 /// Runs a test on every kind of device of this machine; there is at least the CPU.
 fn each(test: impl Fn(&mut dyn Backend)) {
+    let _alone = support::alone();
     let dir = tempfile::tempdir().unwrap();
     let mut all = devices::cpu();
     all.drain(..all.len() - 1);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use foreshade_kernels::GROUP;
 use foreshade_kernels::KernelId;
 use foreshade_kernels::lstm_step::{self, Weights};
-use foreshade_kernels::{arima_fit, arima_forecast, placement_score};
+use foreshade_kernels::{arima_fit, arima_forecast, conformal_update, placement_score};
 
 use crate::Slab;
 
@@ -96,13 +96,31 @@ pub(super) fn call_sample(case: &Case, outputs: &[Slab], turn: u64) -> Result<f6
             placement_score::tolerance::check(&one, best, &row(score, top * placement_score::SCORE_WORDS))
                 .map_err(|e| format!("of request's vm {vm}: {e}"))?;
         }
+        (KernelId::ConformalUpdate, [shift, out]) if ints[0] > 0 => {
+            let group = sample(turn, ints[0]);
+            let all = conformal_update::reference::Inputs {
+                ints: [case.ints[0]],
+                floats: [0, 1, 2, 3].map(|i| case.floats[i]),
+                y: input(0).to_vec(),
+                issued: input(1).to_vec(),
+                scale: input(2).to_vec(),
+                base: input(3).to_vec(),
+                shift: input(4).to_vec(),
+            };
+            let part = |slab: &Slab| {
+                let each = slab.len() / (ints[0] / GROUP);
+                slab.f32()[group * each..(group + 1) * each].to_vec()
+            };
+            let one = conformal_update::cases::group(&all, group);
+            conformal_update::tolerance::check(&one, &part(shift), &part(out))?;
+        }
         _ => {}
     }
     Ok(0.0)
 }
 
 /// Launches of a whole self-test.
-pub const SELF_TEST_JOBS: u64 = 5;
+pub const SELF_TEST_JOBS: u64 = 6;
 
 /// Runs a kernel's small seeded cases through `run` and holds the results to the reference.
 ///
@@ -140,7 +158,16 @@ pub(super) fn prove(
                 other => Err(format!("{} outputs", other.len())),
             }
         }
-        KernelId::ConformalUpdate => Ok(()),
+        KernelId::ConformalUpdate => {
+            let c = conformal_update::cases::case(7, GROUP + 1);
+            let inputs = [&c.y[..], &c.issued, &c.scale, &c.base, &c.shift];
+            let mut case = case_of(kernel, &c.ints.map(|i| i as usize), &inputs);
+            case.floats = c.floats.to_vec();
+            match &run(&case)?[..] {
+                [shift, out] => conformal_update::tolerance::check(&c, shift.f32(), out.f32()),
+                other => Err(format!("{} outputs", other.len())),
+            }
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Which OpenCL devices there are, and why one is passed over.
 
+use std::sync::{Mutex, PoisonError};
+
 use foreshade_kernels::KernelId;
 use opencl3::context::Context;
 use opencl3::device::{CL_DEVICE_TYPE_ACCELERATOR, CL_DEVICE_TYPE_ALL, CL_DEVICE_TYPE_CPU, Device};
@@ -18,6 +20,9 @@ pub const FPGA: &str = "opencl-fpga";
 pub const GPU: &str = "opencl-gpu";
 /// Runtimes that use the host's processor, such as PoCL.
 pub const CPU: &str = "opencl-cpu";
+
+/// One look at a time: PoCL sets itself up when it is first asked for devices, and two threads that ask at once crash it.
+static LOOK: Mutex<()> = Mutex::new(());
 
 const DRIVERS: [&str; 3] = [FPGA, GPU, CPU];
 /// The loader has no platform (cl_khr_icd).
@@ -38,6 +43,7 @@ impl Quirks {
 
 /// Every device of every platform, and a reason for each driver that has none.
 pub fn probe(options: &ProbeOptions) -> Vec<Found> {
+    let _alone = LOOK.lock().unwrap_or_else(PoisonError::into_inner);
     let mut found: Vec<Found> = match disabled("opencl").map_or_else(platforms, Err) {
         Ok(platforms) => platforms.iter().flat_map(|p| devices(p, options)).collect(),
         Err(reason) => return DRIVERS.map(|d| Err(Absent::driver(d, reason.as_str()))).into(),

@@ -1,7 +1,9 @@
 //! The cases of every kernel: from its own `cases.rs`, at the sizes where batches go wrong.
 
+use std::sync::Arc;
+
 use foreshade_accel::Slab;
-use foreshade_kernels::{KernelId, arima_fit, arima_forecast, lstm_step, placement_score};
+use foreshade_kernels::{KernelId, arima_fit, arima_forecast, conformal_update, lstm_step, placement_score};
 
 use super::Work;
 
@@ -16,11 +18,11 @@ pub struct Case {
     pub small: bool,
 }
 
-fn f32s(values: &[f32]) -> std::sync::Arc<Slab> {
+fn f32s(values: &[f32]) -> Arc<Slab> {
     Slab::from_f32(values).into()
 }
 
-fn i32s(values: &[i32]) -> std::sync::Arc<Slab> {
+fn i32s(values: &[i32]) -> Arc<Slab> {
     Slab::from_i32(values).into()
 }
 
@@ -31,7 +33,7 @@ pub fn of(kernel: KernelId) -> Vec<Case> {
         KernelId::ArimaFit => fits(),
         KernelId::ArimaForecast => forecasts(),
         KernelId::PlacementScore => placements(),
-        KernelId::ConformalUpdate => Vec::new(),
+        KernelId::ConformalUpdate => updates(),
     }
 }
 
@@ -161,4 +163,27 @@ fn placements() -> Vec<Case> {
         Case { name, work, check, small: shape.vms < 64 }
     };
     shapes.map(case).collect()
+}
+
+fn updates() -> Vec<Case> {
+    let case = |(series, small): (usize, bool)| {
+        let inputs = conformal_update::cases::case(series as u64, series);
+        let work = Work {
+            kernel: KernelId::ConformalUpdate,
+            ints: inputs.ints.to_vec(),
+            floats: inputs.floats.to_vec(),
+            inputs: vec![
+                f32s(&inputs.y),
+                f32s(&inputs.issued),
+                f32s(&inputs.scale),
+                f32s(&inputs.base),
+                f32s(&inputs.shift),
+            ],
+        };
+        let check: Check = Box::new(move |out: &[Slab]| {
+            conformal_update::tolerance::check(&inputs, out[0].f32(), out[1].f32())
+        });
+        Case { name: format!("{series} lanes"), work, check, small }
+    };
+    [(1, true), (63, true), (64, true), (65, true), (4097, true), (16_384, false)].map(case).into()
 }

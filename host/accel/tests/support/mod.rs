@@ -5,6 +5,8 @@ pub mod cases;
 pub mod cc;
 pub mod devices;
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use foreshade_accel::Slab;
 use foreshade_accel::backend::{Backend, BackendError, BufferId, Job, Launch, Read, Write};
 use foreshade_kernels::KernelId;
@@ -24,7 +26,7 @@ pub struct Work {
     pub ints: Vec<i32>,
     pub floats: Vec<f32>,
     /// What the kernel reads, in argument order.
-    pub inputs: Vec<std::sync::Arc<Slab>>,
+    pub inputs: Vec<Arc<Slab>>,
 }
 
 /// Buffers of a launch on a device.
@@ -69,6 +71,13 @@ impl Work {
         placed.ids.iter().for_each(|&id| device.free(id));
         Ok(result?.0.reads.into_iter().map(|r| r.into).collect())
     }
+}
+
+/// One test of a process at a time: PoCL 3.1 does not bear two threads that build programs or drop them (it fails an
+/// assertion on the count of its loaded programs). A device has one thread, and a machine that uses PoCL one such device.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Is this in the comma list REQUIRE?

@@ -96,9 +96,8 @@ impl Listing {
 
     /// The first that may be taken, has a device, and did not fail its test.
     fn choose(&mut self) {
-        let works = |d: &&DriverRow| {
-            d.auto && !d.devices.is_empty() && d.self_test.as_ref().is_none_or(|t| t.ok)
-        };
+        let works =
+            |d: &&DriverRow| d.auto && !d.devices.is_empty() && d.self_test.as_ref().is_none_or(|t| t.ok);
         self.auto = self.drivers.iter().find(works).map(|d| d.driver);
     }
 
@@ -246,7 +245,10 @@ mod tests {
         assert_eq!(listing.auto, Some("cpu"));
         let text = listing.text();
         assert!(text.contains("self-test FAIL: lstm_step: 1e9 off"), "{text}");
-        assert!(text.contains("passed over: no library") && text.contains("ready, only when named"), "{text}");
+        assert!(
+            text.contains("passed over: no library") && text.contains("ready, only when named"),
+            "{text}"
+        );
         assert!(text.contains("--backend auto takes cpu"), "{text}");
         let only_named = Listing::new(&probes[3..]);
         assert_eq!(only_named.auto, None);

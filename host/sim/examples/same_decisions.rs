@@ -30,12 +30,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let fleet = Fleet::new(&Trace::read(Path::new(path))?, &options)?;
     let policy = Policy { mode: Mode::Auto, ..Policy::default() };
     let model = Arc::new(LstmModel::shipped()?);
-    let open = |name: &str| foreshade_accel::open(name, &OpenOptions { threads: 2, ..OpenOptions::default() });
+    let open =
+        |name: &str| foreshade_accel::open(name, &OpenOptions { threads: 2, ..OpenOptions::default() });
     let about = |name: &str, e: &foreshade_accel::Engine| {
         println!("{name}: {} {} {}", e.info().device, e.info().version, e.info().simd);
     };
     let first = open(reference)?;
-    println!("{path}: {} VMs, {} ticks, {} series each", fleet.vms.len(), fleet.ticks(), fleet.resources.len());
+    println!(
+        "{path}: {} VMs, {} ticks, {} series each",
+        fleet.vms.len(),
+        fleet.ticks(),
+        fleet.resources.len()
+    );
     about(reference, &first);
     let mut others = Vec::new();
     for name in devices {
@@ -45,7 +51,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let start = Instant::now();
     let results = compare(&fleet, &policy, &model, first, others)?;
-    println!("| device | decisions | acted on | differ | of these, another action | per decision | of these, within tolerance | forecast values | on another grid value | largest, points |");
+    println!(
+        "| device | decisions | acted on | differ | of these, another action | per decision | of these, within tolerance | forecast values | on another grid value | largest, points |"
+    );
     println!("|---|---|---|---|---|---|---|---|---|---|");
     for r in &results {
         println!(
@@ -64,7 +72,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     for r in &results {
         for d in &r.differences {
-            println!("{} {} {}: {:?} against {:?}; forecasts {} points apart", r.name, d.tick, d.vm, d.reference, d.device, d.forecast_points);
+            println!(
+                "{} {} {}: {:?} against {:?}; forecasts {} points apart",
+                r.name, d.tick, d.vm, d.reference, d.device, d.forecast_points
+            );
         }
     }
     println!("{:.0} s", start.elapsed().as_secs_f64());

@@ -11,7 +11,9 @@ use foreshade_enact::Desk;
 use foreshade_forecast::Fleet as Forecaster;
 use foreshade_forecast::lstm::LstmModel;
 use foreshade_plan::Policy;
-use foreshade_types::{Action, ControllerId, Decision, HostId, Outcome, RackId, Reason, SeriesForecast, Tick, VmId};
+use foreshade_types::{
+    Action, ControllerId, Decision, HostId, Outcome, RackId, Reason, SeriesForecast, Tick, VmId,
+};
 
 use crate::backtest::{BacktestError, core_config};
 use crate::fleet::Fleet;
@@ -93,9 +95,8 @@ pub fn compare(
         Ok(Core::new(config, forecaster))
     };
     let mut reference = core(reference)?;
-    let named = |(name, engine): (String, Engine)| {
-        Ok((core(engine)?, Comparison { name, ..Comparison::default() }))
-    };
+    let named =
+        |(name, engine): (String, Engine)| Ok((core(engine)?, Comparison { name, ..Comparison::default() }));
     let mut devices = devices.into_iter().map(named).collect::<Result<Vec<_>, BacktestError>>()?;
     let mut world = World::new(fleet);
     let mut desks: BTreeMap<RackId, Desk> =

@@ -34,9 +34,9 @@ fn rational<S: Simd, const U: usize>(
     }
     let mut top = [splat(simd, p[0]); U];
     let mut bottom = [splat(simd, q[0]); U];
-    for i in 1..q.len() {
+    for (i, q) in q.iter().enumerate().skip(1) {
         for u in 0..U {
-            bottom[u] = bottom[u].mul_add(x2[u], splat(simd, q[i]));
+            bottom[u] = bottom[u].mul_add(x2[u], splat(simd, *q));
             if let Some(p) = p.get(i) {
                 top[u] = top[u].mul_add(x2[u], splat(simd, *p));
             }

@@ -280,6 +280,7 @@ mod tests {
         let (input, hidden, unit) = (3, 5, 2);
         let quads: Vec<&[f32]> = c.packed.chunks(4).collect();
         let at = unit * (1 + input + hidden);
+        #[allow(clippy::needless_range_loop, reason = "the gate names a row of several arrays")]
         for gate in 0..GATES {
             let row = gate * hidden + unit;
             assert_eq!(quads[at][gate], cell.b_ih[row] + cell.b_hh[row]);

@@ -108,17 +108,17 @@ mod library {
     pub(super) use crate::wgpu::probe as wgpu;
 
     #[cfg(not(feature = "cuda"))]
-    pub(super) fn cuda(_: &ProbeOptions) -> Vec<Found> {
+    pub(super) fn cuda(_: &super::ProbeOptions) -> Vec<super::Found> {
         super::left_out(&["cuda"])
     }
 
     #[cfg(not(feature = "opencl"))]
-    pub(super) fn opencl(_: &ProbeOptions) -> Vec<Found> {
+    pub(super) fn opencl(_: &super::ProbeOptions) -> Vec<super::Found> {
         super::left_out(&["opencl-fpga", "opencl-gpu", "opencl-cpu"])
     }
 
     #[cfg(not(feature = "wgpu"))]
-    pub(super) fn wgpu(_: &ProbeOptions) -> Vec<Found> {
+    pub(super) fn wgpu(_: &super::ProbeOptions) -> Vec<super::Found> {
         super::left_out(&["wgpu", "wgpu-cpu"])
     }
 }

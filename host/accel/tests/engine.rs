@@ -65,8 +65,8 @@ fn engine(devices: Vec<(String, Opener)>, care: Care) -> (Engine, StateId) {
 fn fill(engine: &mut Engine, state: StateId, t: u64) -> foreshade_accel::Inputs {
     let mut inputs = engine.inputs(state).unwrap();
     let mode = Arc::make_mut(&mut inputs.mode).i32_mut();
-    for lane in 0..SERIES {
-        mode[lane] = if (lane as u64 + t).is_multiple_of(5) { 0 } else { STEP };
+    for (lane, mode) in mode.iter_mut().enumerate().take(SERIES) {
+        *mode = if (lane as u64 + t).is_multiple_of(5) { 0 } else { STEP };
     }
     mode[(t * 7) as usize % SERIES] = STEP | RESET;
     for (n, slab) in [&mut inputs.x, &mut inputs.stats].into_iter().enumerate() {

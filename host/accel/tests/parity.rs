@@ -1,5 +1,6 @@
 //! Every device, every kernel, every case against the f64 definition of the kernel and its derived tolerance. The table is
 //! printed (`-- --nocapture`). REQUIRE, a comma list of cpu, cc, opencl, wgpu, cuda, makes what cannot run a failure.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

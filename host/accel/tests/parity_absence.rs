@@ -1,5 +1,6 @@
 //! A machine without loaders, drivers or permission: every driver gives a reason in one line, nothing panics, and nothing
 //! is written to standard error. Each look is a process of its own, because loaders remember what they found.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::process::Command;
 

@@ -1,5 +1,6 @@
 //! Built programs on disk, through PoCL: a good file is used, and a torn, changed or foreign one is never handed to the
 //! driver (PoCL 3.1 crashes on a truncated program) but built again.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![cfg(feature = "opencl")]
 
 mod support;

@@ -1,5 +1,6 @@
 //! What every back end owes the Engine, on each kind of device that is here: lengths are checked before anything happens,
 //! jobs come back in order, memory belongs to one side at a time.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

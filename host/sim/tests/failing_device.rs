@@ -6,7 +6,6 @@ mod synthetic;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foreshade_accel::device_cpu::CpuDevice;
 use foreshade_accel::faulty::{Fault, Faulty, SELF_TEST_JOBS};
 use foreshade_accel::probe::ProbeOptions;
 use foreshade_accel::{Care, Engine, Metrics, Opener, device_cpu};

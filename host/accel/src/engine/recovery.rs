@@ -309,7 +309,7 @@ impl Engine {
                     self.metrics.readmissions += 1;
                     tracing::warn!(device = %self.slots[i].name, "device is well again and taken back");
                     if i < self.active.slot {
-                        self.hand_over(i, port)?;
+                        self.hand_over(i, *port)?;
                     }
                 }
             }

@@ -102,7 +102,7 @@ pub(super) enum Probed {
     Failed,
     Clean,
     /// Clean often enough: here it is, warm.
-    Recovered(Port),
+    Recovered(Box<Port>),
 }
 
 impl Slot {
@@ -159,7 +159,7 @@ impl Slot {
                     return Probed::Clean;
                 }
                 self.out = None;
-                Probed::Recovered(port)
+                Probed::Recovered(Box::new(port))
             }
         }
     }

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::Failure;
 use crate::cli::BenchArgs;
-use crate::devices::aligned;
+use crate::devices::{aligned, threads};
 use crate::offline::open;
 use crate::view::{name, say};
 
@@ -136,7 +136,7 @@ impl Sheet {
     }
 
     fn text(&self) -> String {
-        let threads = if self.threads > 0 { format!(", {} threads", self.threads) } else { String::new() };
+        let threads = threads(self.threads);
         let about = format!("{} {} {} {}", self.backend, self.device, self.device_version, self.form);
         let head = about.split_whitespace().collect::<Vec<_>>().join(" ");
         let names = ["case", "calls", "best ms", "median ms", "p99 ms", "rate", "GFLOP/s", "of FMA peak"];

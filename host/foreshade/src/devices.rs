@@ -171,8 +171,7 @@ impl DriverRow {
             };
             state += &verdict;
         }
-        let threads = if row.threads > 0 { format!(", {} threads", row.threads) } else { String::new() };
-        let form = row.form.clone() + if row.threads == 1 { ", 1 thread" } else { &threads };
+        let form = row.form.clone() + &threads(row.threads);
         [self.driver.into(), row.device.clone(), form, memory, state, row.version.clone()]
     }
 
@@ -195,6 +194,15 @@ impl DeviceRow {
             software: i.software,
             kernels: seen.kernels.iter().map(|k| k.name()).collect(),
         }
+    }
+}
+
+/// Threads after the name of an instruction set; nothing where the device has its own.
+pub(crate) fn threads(n: usize) -> String {
+    match n {
+        0 => String::new(),
+        1 => ", 1 thread".into(),
+        n => format!(", {n} threads"),
     }
 }
 

@@ -52,12 +52,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let start = Instant::now();
     let results = compare(&fleet, &policy, &model, first, others)?;
     println!(
-        "| device | decisions | acted on | differ | of these, another action | per decision | of these, within tolerance | forecast values | on another grid value | largest, points |"
+        "| device | decisions | acted on | differ | of these, another action | per decision | of these, within tolerance | forecast values | on another grid value | largest, points | LSTM steps | ejected |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
     for r in &results {
         println!(
-            "| {} | {} | {} | {} | {} | {:.1e} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {:.1e} | {} | {} | {} | {} | {} | {} |",
             r.name,
             r.decisions,
             r.acted,
@@ -67,7 +67,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             r.differences.iter().filter(|d| d.within_tolerance()).count(),
             r.values,
             r.values_off,
-            r.largest_points
+            r.largest_points,
+            r.jobs,
+            r.ejections
         );
     }
     for r in &results {

@@ -64,6 +64,10 @@ impl Difference {
 pub struct Comparison {
     /// The device's name.
     pub name: String,
+    /// Jobs that the device did itself: steps of the LSTM.
+    pub jobs: u64,
+    /// Times it was found to fail, after which another one did its work: then the figures are not its own.
+    pub ejections: u64,
     /// VM-ticks that were compared, holds included.
     pub decisions: u64,
     /// Of these, the reference acted on.
@@ -125,7 +129,7 @@ pub fn compare(
             return Err(BacktestError::Stuck(tick));
         }
     }
-    Ok(devices.into_iter().map(|(_, result)| result).collect())
+    Ok(devices.into_iter().map(|(core, result)| result.closed(&core)).collect())
 }
 
 /// A tick's samples of the world into a core; its decisions.
@@ -206,6 +210,14 @@ impl Comparison {
         }
         self.largest_points = self.largest_points.max(apart);
         apart
+    }
+
+    /// With what the device has been through. One that fell silent altogether has been ejected, too.
+    fn closed(mut self, core: &Core) -> Self {
+        let metrics = core.engine().map(Engine::metrics);
+        self.jobs = metrics.map_or(0, |m| m.jobs);
+        self.ejections = metrics.map_or(1, |m| m.ejections);
+        self
     }
 
     /// Decisions that differ by more than a number in their reason.

@@ -1,7 +1,8 @@
 //! Series per second of the ARIMA fit and forecast, as one JSON object.
 //!
-//!     cargo run --release -p foreshade-fallback-cpu --example arima_bench -- [series] [threads] [rounds]
+//!     cargo run --release -p foreshade-fallback-cpu --example arima_bench -- [series] [threads] [rounds] [file]
 //!
+//! The file holds series as little-endian f32 [144][any number], which are repeated; without it they are the test cases.
 //! Best of `rounds`; `all_per_cpu_s` is over the process's CPU time of all rounds, so it holds on a busy machine.
 
 use std::time::Instant;
@@ -18,8 +19,17 @@ fn main() {
     let (series, threads, rounds) = (number(1, 16_384), number(2, 1), number(3, 40));
     let lanes = padded(series);
     // Series repeat: making them takes longer than fitting them.
-    let distinct = lanes.min(4096);
-    let few = cases::case(1, distinct, SAMPLES);
+    let few = match std::env::args().nth(4) {
+        None => cases::case(1, 4096, SAMPLES),
+        Some(path) => match std::fs::read(&path) {
+            Ok(bytes) => bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+            Err(e) => {
+                eprintln!("{path}: cannot be read ({e}); name a file of f32 [{SAMPLES}][series]");
+                std::process::exit(2);
+            }
+        },
+    };
+    let distinct = few.len() / SAMPLES;
     let mut y = vec![0.0f32; lanes * SAMPLES];
     for (row, from) in y.chunks_exact_mut(lanes).zip(few.chunks_exact(distinct)) {
         row.iter_mut().enumerate().for_each(|(lane, v)| *v = from[lane % distinct]);

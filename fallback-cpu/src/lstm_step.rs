@@ -10,7 +10,7 @@ use foreshade_kernels::spec::GROUP;
 use rayon::prelude::*;
 
 use crate::Exec;
-use crate::simd_math::{sigmoid, softplus, tanh};
+use crate::simd_math::{gated, next_cell, softplus};
 
 /// Outputs that share a load of an input.
 const QUAD: usize = 4;
@@ -301,15 +301,11 @@ fn cell<S: Simd, const U: usize>(
         let acc = accumulate(simd, at, acc, from_below.iter(), inputs[0]);
         let [i, f, g, o] = accumulate(simd, at, acc, from_self.iter(), inputs[1]);
         let c_in = load::<S, U>(simd, at, c_in);
-        let (i, f, g) = (sigmoid(simd, i), sigmoid(simd, f), tanh(simd, g));
-        let mut new = c_in;
+        let new = next_cell(simd, [i, f, g], c_in);
+        let out = gated(simd, o, new);
         for u in 0..U {
-            new[u] = f[u].mul_add(c_in[u], i[u] * g[u]);
             store::<S>(new[u], at + u * S::f32s::LEN, c);
-        }
-        let (o, t) = (sigmoid(simd, o), tanh(simd, new));
-        for u in 0..U {
-            store::<S>(o[u] * t[u], at + u * S::f32s::LEN, h);
+            store::<S>(out[u], at + u * S::f32s::LEN, h);
         }
     }
 }

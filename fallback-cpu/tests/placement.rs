@@ -126,7 +126,8 @@ fn the_check_refuses_wrong_answers() {
     let inputs = case(3, Shape { vms: 6, hosts: 40, paths: 4, steps: 3, resources: 2, top: 2 });
     let (best, score) = run(&Exec::new(None, 1).unwrap(), &inputs);
     tolerance::check(&inputs, &best, &score).unwrap();
-    let vm = (0..6).find(|&vm| reference::best(&inputs, vm).len() == 2).unwrap();
+    let apart = |b: &[(usize, reference::Scored)]| b.len() == 2 && b[1].1.cost > b[0].1.cost + 0.01;
+    let vm = (0..6).find(|&vm| apart(&reference::best(&inputs, vm))).unwrap();
     let refused = |change: &dyn Fn(&mut [i32], &mut [f32])| {
         let (mut best, mut score) = (best.clone(), score.clone());
         change(&mut best[2 * vm..], &mut score[6 * vm..]);
@@ -149,5 +150,16 @@ fn the_check_refuses_wrong_answers() {
             s.copy_within(0..3, 3)
         }),
         "twice"
+    );
+    // The second and third host for the first and second.
+    let mut more = inputs.clone();
+    more.ints[5] = 3;
+    let (three, words) = run(&Exec::new(None, 1).unwrap(), &more);
+    assert!(
+        refused(&|b, s| {
+            b[..2].copy_from_slice(&three[3 * vm + 1..3 * vm + 3]);
+            s[..6].copy_from_slice(&words[9 * vm + 3..9 * vm + 9]);
+        }),
+        "a better host is left out"
     );
 }

@@ -274,6 +274,15 @@ mod tests {
     }
 
     #[test]
+    fn a_size_that_a_device_cannot_count_is_refused() {
+        let extent = KernelId::LstmStep.spec().extent;
+        assert!(extent(&[1 << 23, 8, 32, 2, 48, 64]).is_ok());
+        for ints in [[1 << 22, 8, 128, 2, 1, 4], [1 << 23, 8, 16, 1, 256, 4], [1 << 24, 8, 64, 1, 0, 0]] {
+            assert_eq!(extent(&ints).unwrap_err().name, "lanes", "{ints:?}");
+        }
+    }
+
+    #[test]
     fn a_packed_unit_holds_its_biases_then_a_quad_per_input() {
         let c = case(4, 1, SHAPES[2]).unwrap();
         let (cell, top) = (&c.weights.layers()[0], &c.weights.layers()[1]);

@@ -54,6 +54,11 @@ fn extent(ints: &[i32]) -> Result<Extent, ShapeError> {
     let stats = limit("stats", ints[4], 0..=MAX_STATS, "0 to 256")?;
     let width = limit("width", ints[5], 0..=MAX_HEAD, "0 to 256")?;
     let state = lanes * layers * 2 * hidden;
+    // Devices count words in 32 bits.
+    if state.max(lanes * stats).max(lanes * TARGETS * LEVELS) > i32::MAX as usize {
+        let want = "few enough that lanes x 2 x layers x hidden, or x stats, stays below 2147483648";
+        return Err(ShapeError { name: "lanes", got: i64::from(ints[0]), want });
+    }
     let out = if width == 0 { GROUP } else { lanes * TARGETS * LEVELS };
     let stats_words = if width == 0 { GROUP } else { lanes * stats.max(1) };
     let weights = packed_words(input, hidden, layers, stats, width);

@@ -51,8 +51,8 @@ fn layer(cell: &Cell, below_max: f64, below_err: f64, c_max: f64) -> (f64, f64) 
     let a = (input + hidden + 3) as f64 * U * sum_abs + carried;
     let sigmoid = a / 4.0 + ACTIVATION_ABS_ERR;
     let tanh = a + ACTIVATION_ABS_ERR;
-    let c = c_max * sigmoid + sigmoid + tanh + 3.0 * U * (c_max + 1.0);
-    let h = sigmoid + c + ACTIVATION_ABS_ERR + U;
+    let c = c_max * sigmoid + sigmoid + tanh + 8.0 * U * (c_max + 1.0);
+    let h = sigmoid + c + ACTIVATION_ABS_ERR + 4.0 * U;
     (h, c)
 }
 

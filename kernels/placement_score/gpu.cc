@@ -28,6 +28,21 @@ DEVFN void placement_insert(LOCAL_PTR int* hosts, LOCAL_PTR float* words, int to
     words[3 * at + 2] = cost;
 }
 
+/* Probability and headroom of a host for the machine that is there: what it uses is in the load already. */
+DEVFN void placement_still(GLOBAL const float* room, int hosts, int paths, int path_cells,
+                           LOCAL_PTR float* probability, LOCAL_PTR float* headroom) {
+    float overloaded = 0.0f;
+    float sum = 0.0f;
+    for (int p = 0; p < paths; p++) {
+        float worst = FAR;
+        for (int c = 0; c < path_cells; c++) worst = FMIN(worst, room[(p * path_cells + c) * hosts]);
+        overloaded += worst < 0.0f ? 1.0f : 0.0f;
+        sum += worst;
+    }
+    *probability = overloaded / (float)paths;
+    *headroom = sum / (float)paths;
+}
+
 KERNEL void placement_score(GLOBAL const float* RESTRICT demand, GLOBAL const float* RESTRICT room,
                             GLOBAL const float* RESTRICT host, GLOBAL const float* RESTRICT vm,
                             GLOBAL const int* RESTRICT allow, GLOBAL int* RESTRICT best, GLOBAL float* RESTRICT score,
@@ -89,34 +104,26 @@ KERNEL void placement_score(GLOBAL const float* RESTRICT demand, GLOBAL const fl
                     sum[i] += worst[i];
                 }
             }
+            /* From here on by running index, which sums in registers do not allow. */
             for (int v = 0; v < VMS; v++) {
-                const int id = first_vm + v;
-                const int real = id < vms ? id : vms - 1;
                 for (int s = 0; s < SPAN; s++) {
-                    const int h = first + 64 * s + ITEM;
-                    const int stays = vm[2 * real + 1] == (float)h;
-                    const int to = v * ROW + 64 * s + ITEM;
-                    float over = overloaded[v * SPAN + s];
-                    float total = sum[v * SPAN + s];
-                    int allowed = id < vms && h < hosts;
-                    if (stays && allowed) { /* what it uses is in the load already */
-                        over = 0.0f;
-                        total = 0.0f;
-                        for (int p = 0; p < paths; p++) {
-                            float worst = FAR;
-                            for (int c = 0; c < path_cells; c++) {
-                                worst = FMIN(worst, room[(p * path_cells + c) * hosts + h]);
-                            }
-                            over += worst < 0.0f ? 1.0f : 0.0f;
-                            total += worst;
-                        }
+                    probability[v * ROW + 64 * s + ITEM] = overloaded[v * SPAN + s] / (float)paths;
+                    headroom[v * ROW + 64 * s + ITEM] = sum[v * SPAN + s] / (float)paths;
+                }
+            }
+            for (int i = 0; i < VMS * SPAN; i++) {
+                const int v = i / SPAN;
+                const int id = first_vm + v;
+                const int h = first + 64 * (i % SPAN) + ITEM;
+                const int to = v * ROW + 64 * (i % SPAN) + ITEM;
+                cost[to] = FORBIDDEN;
+                if (id < vms && h < hosts && ((allow[id * (hosts / 32) + h / 32] >> (h % 32)) & 1)) {
+                    const int stays = vm[2 * id + 1] == (float)h;
+                    if (stays) {
+                        placement_still(room + h, hosts, paths, path_cells, probability + to, headroom + to);
                     }
-                    allowed = allowed && ((allow[real * (hosts / 32) + at[s] / 32] >> (at[s] % 32)) & 1);
-                    probability[to] = over / (float)paths;
-                    headroom[to] = total / (float)paths;
                     cost[to] = FMA(risk_cost, probability[to],
-                                   FMA(-room_value, headroom[to], host[at[s]] + (stays ? 0.0f : vm[2 * real])));
-                    if (!allowed) cost[to] = FORBIDDEN;
+                                   FMA(-room_value, headroom[to], host[h] + (stays ? 0.0f : vm[2 * id])));
                 }
             }
         } END_PHASE

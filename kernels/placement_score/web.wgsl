@@ -51,6 +51,22 @@ fn insert(list: i32, top: i32, host_index: i32, source: i32) {
     list_words[3 * at + 2] = new_cost;
 }
 
+// Probability and headroom of a host for the machine that is there: what it uses is in the load already.
+fn still(h: i32, hosts: i32, paths: i32, path_cells: i32, to: i32) {
+    var overloaded = 0.0;
+    var sum = 0.0;
+    for (var p = 0; p < paths; p++) {
+        var worst = FAR;
+        for (var c = 0; c < path_cells; c++) {
+            worst = min(worst, room[(p * path_cells + c) * hosts + h]);
+        }
+        overloaded += select(0.0, 1.0, worst < 0.0);
+        sum += worst;
+    }
+    probability[to] = overloaded / f32(paths);
+    headroom[to] = sum / f32(paths);
+}
+
 @compute @workgroup_size(64)
 fn placement_score(
     @builtin(workgroup_id) wid: vec3<u32>,
@@ -111,37 +127,24 @@ fn placement_score(
                 sum[i] += worst[i];
             }
         }
-        for (var v = 0; v < VMS; v++) {
+        for (var i = 0; i < VMS * SPAN; i++) {
+            let v = i / SPAN;
             let id = first_vm + v;
-            let real = min(id, vms - 1);
-            for (var s = 0; s < SPAN; s++) {
-                let h = first + 64 * s + item;
-                let at = min(h, hosts - 1);
-                let stays = vm[2 * real + 1] == f32(h);
-                let to = v * ROW + 64 * s + item;
-                var over = overloaded[v * SPAN + s];
-                var total = sum[v * SPAN + s];
-                var allowed = id < vms && h < hosts;
-                if (stays && allowed) {
-                    // What it uses is in the load already.
-                    over = 0.0;
-                    total = 0.0;
-                    for (var p = 0; p < paths; p++) {
-                        var worst = FAR;
-                        for (var c = 0; c < path_cells; c++) {
-                            worst = min(worst, room[(p * path_cells + c) * hosts + h]);
-                        }
-                        over += select(0.0, 1.0, worst < 0.0);
-                        total += worst;
+            let h = first + 64 * (i % SPAN) + item;
+            let to = v * ROW + 64 * (i % SPAN) + item;
+            probability[to] = overloaded[i] / f32(paths);
+            headroom[to] = sum[i] / f32(paths);
+            cost[to] = FORBIDDEN;
+            if (id < vms && h < hosts) {
+                let word = allow[id * (hosts / 32) + h / 32];
+                if (((word >> u32(h % 32)) & 1) == 1) {
+                    let stays = vm[2 * id + 1] == f32(h);
+                    if (stays) {
+                        still(h, hosts, paths, path_cells, to);
                     }
+                    let base = host[h] + select(vm[2 * id], 0.0, stays);
+                    cost[to] = fma(risk_cost, probability[to], fma(-room_value, headroom[to], base));
                 }
-                let word = allow[real * (hosts / 32) + at / 32];
-                allowed = allowed && ((word >> u32(at % 32)) & 1) == 1;
-                probability[to] = over / f32(paths);
-                headroom[to] = total / f32(paths);
-                let moving = select(vm[2 * real], 0.0, stays);
-                let priced = fma(risk_cost, probability[to], fma(-room_value, headroom[to], host[at] + moving));
-                cost[to] = select(FORBIDDEN, priced, allowed);
             }
         }
         workgroupBarrier();

@@ -1,7 +1,6 @@
 //! What every back end does with a job before it calls a device, and the smallest job of each kernel.
 
-use foreshade_kernels::spec::{Extent, KernelSpec};
-use foreshade_kernels::{GROUP, KernelId, ShapeError};
+use foreshade_kernels::ShapeError;
 
 use crate::backend::{BackendError, BufferId, Job, Launch};
 
@@ -29,13 +28,16 @@ fn distinct(launch: &Launch) -> Result<(), BackendError> {
 ///
 /// # Errors
 /// A scalar is out of its limits.
-pub fn extent(launch: &Launch) -> Result<Extent, BackendError> {
-    let spec: &KernelSpec = launch.kernel.spec();
+#[cfg(any(feature = "opencl", feature = "cuda", feature = "wgpu"))]
+pub fn extent(launch: &Launch) -> Result<foreshade_kernels::spec::Extent, BackendError> {
+    let spec = launch.kernel.spec();
     (spec.extent)(launch.ints()).map_err(|source| BackendError::Shape { kernel: launch.kernel, source })
 }
 
 /// Scalars of a kernel's smallest launch that does all it can do, for a warm-up.
-pub fn smallest(kernel: KernelId) -> (&'static [i32], &'static [f32]) {
+#[cfg(any(feature = "opencl", feature = "cuda", feature = "wgpu", test))]
+pub fn smallest(kernel: foreshade_kernels::KernelId) -> (&'static [i32], &'static [f32]) {
+    use foreshade_kernels::{GROUP, KernelId};
     const LANES: i32 = GROUP as i32;
     match kernel {
         KernelId::LstmStep => (&[LANES, 1, 1, 1, 1, 1], &[]),
@@ -48,6 +50,8 @@ pub fn smallest(kernel: KernelId) -> (&'static [i32], &'static [f32]) {
 
 #[cfg(test)]
 mod tests {
+    use foreshade_kernels::KernelId;
+
     use super::*;
 
     #[test]

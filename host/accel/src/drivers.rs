@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use crate::backend::{Backend, DeviceInfo};
 use crate::probe::{Absent, Found, ProbeOptions};
-use crate::{AccelError, Care, Engine, Opener, device_cpu};
+use crate::{AccelError, Care, Engine, KernelId, Opener, device_cpu};
 
 /// The name that takes the first driver that works.
 pub const AUTO: &str = "auto";
@@ -49,7 +50,23 @@ pub struct Probe {
     /// Is it taken by [`AUTO`]?
     pub auto: bool,
     /// Its devices, and those it passes over with the reason.
-    pub devices: Vec<Result<DeviceInfo, Absent>>,
+    pub devices: Vec<Result<Seen, Absent>>,
+}
+
+/// A device that a driver found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// What it is.
+    pub info: DeviceInfo,
+    /// What it can run.
+    pub kernels: Vec<KernelId>,
+}
+
+impl Seen {
+    fn new(device: &dyn Backend) -> Self {
+        let kernels = KernelId::ALL.into_iter().filter(|k| device.supports(*k)).collect();
+        Self { info: device.info().clone(), kernels }
+    }
 }
 
 /// In order of preference; those that must be named come last.
@@ -80,6 +97,9 @@ pub const DRIVERS: &[Driver] = &[
 
 /// Each library's devices, or that this program was built without it.
 mod library {
+    #[cfg(not(all(feature = "cuda", feature = "opencl", feature = "wgpu")))]
+    use crate::probe::{Found, ProbeOptions};
+
     #[cfg(feature = "cuda")]
     pub(super) use crate::cuda::probe as cuda;
     #[cfg(feature = "opencl")]
@@ -172,6 +192,16 @@ pub fn open(name: &str, options: &OpenOptions) -> Result<Engine, AccelError> {
     }
 }
 
+/// Opens a device as [`open`] does, which builds, warms up and proves each of its kernels, and says how long that took.
+///
+/// # Errors
+/// Those of [`open`]: no such device, or the kernel that failed and what was seen.
+pub fn test_device(name: &str, options: &OpenOptions) -> Result<Duration, AccelError> {
+    let start = Instant::now();
+    open(name, options)?;
+    Ok(start.elapsed())
+}
+
 fn first(driver: &Driver, options: &ProbeOptions) -> Found {
     let mut absent = Absent::driver(driver.name, "no device");
     for found in driver.find(options) {
@@ -203,7 +233,7 @@ pub fn probe(options: &OpenOptions) -> Vec<Probe> {
                 software: !d.auto,
                 ..ProbeOptions::default()
             };
-            let devices = d.find(&options).into_iter().map(|f| f.map(|device| device.info().clone()));
+            let devices = d.find(&options).into_iter().map(|f| f.map(|d| Seen::new(&*d)));
             Probe { name: d.name, about: d.about, auto: d.auto, devices: devices.collect() }
         })
         .collect()

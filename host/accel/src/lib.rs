@@ -26,7 +26,7 @@ pub mod probe;
 #[cfg(feature = "wgpu")]
 pub mod wgpu;
 
-pub use drivers::{AUTO, DRIVERS, Driver, OpenOptions, Probe, open, probe as probe_all};
+pub use drivers::{AUTO, DRIVERS, Driver, OpenOptions, Probe, Seen, open, probe as probe_all, test_device};
 pub use engine::{
     Care, Engine, FaultKind, Inputs, Metrics, Opener, Standing, StateId, StateSnapshot, WeightsId,
     quantiles_of,

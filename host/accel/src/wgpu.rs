@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-pub use adapter::{DRIVER, probe};
+pub use adapter::{DRIVER, SOFTWARE, probe};
 use foreshade_kernels::KernelId;
 use program::{Builder, Built};
 use wgpu::{BufferUsages, CommandEncoder, MapMode, PollType, SubmissionIndex};

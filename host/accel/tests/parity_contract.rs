@@ -83,6 +83,9 @@ fn a_new_buffer_is_zero_and_keeps_what_is_written() {
 fn a_copy_leaves_the_buffer_and_a_take_need_not() {
     each(|device| {
         let id = device.alloc(70).unwrap();
+        for _ in 0..2 {
+            assert_eq!(read(device, id, 70, false), Slab::zeroed(70), "the device's own memory, copied");
+        }
         let value = filled(70, 9);
         write(device, id, &value);
         assert_eq!(read(device, id, 70, false), *value, "copied");

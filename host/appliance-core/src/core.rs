@@ -14,6 +14,7 @@ use foreshade_wire::{Column, Row, TelemetryView};
 use thiserror::Error;
 
 use crate::fleet_state::{FleetState, VmState, demand};
+use crate::grid;
 use crate::planning::{Forecasts, Scene, show};
 use crate::{CoreConfig, FollowLine, Record};
 
@@ -229,6 +230,18 @@ impl Core {
         }
     }
 
+    /// Takes another appliance's decisions of this tick in place of its own, so that both go on in one world and every
+    /// tick is a comparison of its own; for runs that compare devices. Ignored once the tick is answered.
+    pub fn adopt(&mut self, rack: RackId, decisions: &[Decision]) {
+        if let (Phase::Answers(_), Some(sent)) = (self.phase, self.sent.get_mut(&rack)) {
+            if let Some(first) = decisions.first().or(sent.first()).map(|d| d.seq) {
+                self.next_seq.insert(rack, first + decisions.len() as u64);
+            }
+            sent.clear();
+            sent.extend_from_slice(decisions);
+        }
+    }
+
     /// The tick that agents may send now.
     pub fn released(&self) -> Option<Tick> {
         match self.phase {
@@ -393,6 +406,7 @@ impl Core {
         self.history.push(cpu.zip(throttled).map(|(u, t)| demand(*u, *t)));
         let f = self.forecaster.step(&self.points).map_err(|source| CoreError::Forecast { tick, source })?;
         f.clone_into(&mut self.forecasts);
+        self.forecasts.iter_mut().for_each(grid::round);
         let scored = tick >= self.config.first_decision;
         self.scorer.tick(&self.points, scored.then_some(&self.forecasts));
         Ok(())

@@ -13,6 +13,7 @@ mod config;
 mod core;
 mod fleet_state;
 mod follow;
+pub mod grid;
 mod journal;
 mod planning;
 

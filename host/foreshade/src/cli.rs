@@ -24,8 +24,8 @@ pub enum Command {
     Backtest(BacktestArgs),
     /// Forecast the series of a Parquet file at given instants
     Forecast(ForecastArgs),
-    /// List back ends and why each was or was not chosen (not built yet)
-    Devices(Any),
+    /// List every device that can do the work, and why others are passed over
+    Devices(DevicesArgs),
     /// Train a forecast model (not built yet)
     Train(Any),
     /// Run the appliance (not built yet)
@@ -44,8 +44,8 @@ pub enum Command {
     Plan(Any),
     /// State of a running appliance (not built yet)
     Status(Any),
-    /// Measure throughput (not built yet)
-    Bench(Any),
+    /// Measure how fast a device forecasts or places
+    Bench(BenchArgs),
 }
 
 impl Command {
@@ -189,6 +189,55 @@ pub struct ForecastArgs {
     /// Threads; results do not depend on it
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub threads: u16,
+}
+
+const DEVICES_EXAMPLES: &str = "Examples:
+  foreshade devices                                 # what there is, and what `--backend auto` takes
+  foreshade devices --test --json                   # each device also proves its kernels
+
+FORESHADE_ACCEL_DISABLE=opencl,cuda,wgpu leaves those libraries alone.";
+
+/// `foreshade devices`
+#[derive(Debug, Clone, Args)]
+#[command(after_help = DEVICES_EXAMPLES)]
+pub struct DevicesArgs {
+    /// The same as an object
+    #[arg(long)]
+    pub json: bool,
+    /// Build every kernel on every device and hold it to the reference
+    #[arg(long)]
+    pub test: bool,
+}
+
+const BENCH_EXAMPLES: &str = "Examples:
+  foreshade bench forecast --threads 1
+  foreshade bench placement --backend opencl-cpu --vms 2000 --json";
+
+/// `foreshade bench`
+#[derive(Debug, Clone, Args)]
+#[command(after_help = BENCH_EXAMPLES)]
+pub struct BenchArgs {
+    /// What to measure; ingest, decisions and e2e are not built yet
+    #[arg(value_name = "WHAT", value_parser = ["forecast", "placement", "ingest", "decisions", "e2e"])]
+    pub what: String,
+    /// Device to measure; cpu@avx2 = the processor with that instruction set
+    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    pub backend: String,
+    /// VMs: 16,384 to forecast, 200 to place by default
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4_194_304))]
+    pub vms: Option<u32>,
+    /// Hosts to place them on
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub hosts: u32,
+    /// Threads of the processor's kernels
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub threads: u16,
+    /// How long to measure each figure
+    #[arg(long, value_name = "S", default_value = "2", value_parser = positive)]
+    pub seconds: f64,
+    /// The same as an object
+    #[arg(long)]
+    pub json: bool,
 }
 
 fn vm_size(text: &str) -> Result<VmSize, String> {

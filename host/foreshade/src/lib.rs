@@ -1,7 +1,9 @@
 //! The program behind `foreshade`: subcommands, and what they show. `main.rs` only maps results to exit codes.
 
+mod bench;
 pub mod cli;
 pub mod demo;
+mod devices;
 mod error;
 mod hops;
 mod offline;
@@ -20,6 +22,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Demo(args) => demo::command(args),
         Command::Backtest(args) => offline::backtest(&args),
         Command::Forecast(args) => offline::forecast(&args),
+        Command::Devices(args) => devices::command(&args),
+        Command::Bench(args) => bench::command(&args),
         other => Err(Failure::NotBuilt(other.name())),
     };
     done.and_then(|()| view::said())

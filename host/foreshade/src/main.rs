@@ -5,7 +5,14 @@ use std::process::ExitCode;
 use clap::Parser;
 use foreshade::cli::{Cli, one_line};
 
+/// Mesa's layer that sorts devices looks for a Wayland display and, on a server without one, complains on stderr.
+const MESA_NO_DEVICE_SELECT: &str = "NODEVICE_SELECT";
+
 fn main() -> ExitCode {
+    if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        // SAFETY: upheld by `main`: this is its first statement, so no other thread reads or writes the environment.
+        unsafe { std::env::set_var(MESA_NO_DEVICE_SELECT, "1") };
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // Help and version are answers; of a wrong command line one line is enough.

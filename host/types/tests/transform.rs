@@ -29,8 +29,10 @@ fn missing_stays_missing_and_negative_counts_as_zero() {
 }
 
 proptest! {
+    // Spread over the decades: among evenly spread numbers the small ones, where an offset shows, hardly occur.
     #[test]
-    fn a_round_trip_changes_nothing(x in 0f32..1e7) {
+    fn a_round_trip_changes_nothing(decade in -2f32..7.0) {
+        let x = 10f32.powf(decade) - 0.01;
         for t in [Transform::Points, Transform::Log] {
             let back = t.from_points(t.to_points(x));
             prop_assert!((back - x).abs() <= 1e-5 * (1.0 + x), "{t:?}: {x} became {back}");

@@ -4,13 +4,14 @@ use std::time::Instant;
 
 use crate::house::House;
 use crate::sheet::{Sheet, table};
-use crate::{bite, bridge, demo, fast};
+use crate::{bite, bridge, demo, devices, fast};
 
 /// One part of CI, run by `cargo xtask ci LANE`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lane {
     /// See [`Lane::help`], as for all.
     Fast,
+    Devices,
     Demo,
     BenchBridge,
     Bite,
@@ -18,12 +19,13 @@ pub enum Lane {
 
 impl Lane {
     /// All of them, cheapest answer first.
-    pub const ALL: [Self; 4] = [Self::Fast, Self::Demo, Self::BenchBridge, Self::Bite];
+    pub const ALL: [Self; 5] = [Self::Fast, Self::Devices, Self::Demo, Self::BenchBridge, Self::Bite];
 
     /// The name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Fast => "fast",
+            Self::Devices => "devices",
             Self::Demo => "demo",
             Self::BenchBridge => "bench-bridge",
             Self::Bite => "bite",
@@ -34,6 +36,7 @@ impl Lane {
     pub fn help(self) -> &'static str {
         match self {
             Self::Fast => "format, clippy, every test of the workspace, house rules",
+            Self::Devices => "every kernel on every device against its definition, and the CUDA assembly",
             Self::Demo => "the README's command on both shipped traces: wins, same bytes twice, time limits",
             Self::BenchBridge => "forecast and backtest on larger traces, and proof that no future leaks in",
             Self::Bite => "mutants of the sources: the tests named in docs/status.md must catch each",
@@ -44,6 +47,7 @@ impl Lane {
     fn usual_s(self) -> f64 {
         match self {
             Self::Fast => 600.0,
+            Self::Devices => 300.0,
             Self::Demo => 600.0,
             Self::BenchBridge => 240.0,
             Self::Bite => 480.0,
@@ -62,6 +66,7 @@ impl Lane {
         let mut sheet = Sheet::new(self.name());
         match self {
             Self::Fast => fast::run_lane(house, &mut sheet),
+            Self::Devices => devices::run_lane(house, &mut sheet),
             Self::Demo => demo::run_lane(house, &mut sheet),
             Self::BenchBridge => bridge::run_lane(house, &mut sheet),
             Self::Bite => bite::run_lane(house, &mut sheet, None),

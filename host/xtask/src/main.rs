@@ -6,6 +6,7 @@ mod bite;
 mod bridge;
 mod ci;
 mod demo;
+mod devices;
 mod fast;
 mod house;
 mod report;
@@ -29,7 +30,7 @@ fn usage() -> String {
     }
     text.push_str(
         "\nenvironment:\n  FORESHADE_DATA   folder of larger traces; lane bench-bridge is skipped without it\n  \
-         REQUIRE          comma list of data, bridge: what may not be skipped\n",
+         REQUIRE          comma list of data, bridge, cpu, cc, opencl, wgpu, cuda, ptx: what may not be skipped\n",
     );
     text
 }

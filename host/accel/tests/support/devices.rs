@@ -24,7 +24,7 @@ impl Entry {
             Ok(device) => {
                 let info = device.info();
                 let name = format!("{} {form}", info.driver).trim_end().to_string();
-                let slow = info.driver == "wgpu" && info.software;
+                let slow = family.starts_with("wgpu") && info.software;
                 Self { name, family, device: Ok(device), slow }
             }
             Err(absent) => {
@@ -109,14 +109,15 @@ pub fn opencl(_: &Path) -> Vec<Entry> {
 
 #[cfg(feature = "wgpu")]
 pub fn wgpu() -> Vec<Entry> {
+    use foreshade_accel::wgpu;
     let options = ProbeOptions { software: true, ..Default::default() };
-    foreshade_accel::wgpu::probe(&options)
-        .into_iter()
-        .map(|f| {
-            let form = f.as_ref().map(|d| d.info().device.clone()).unwrap_or_default();
-            Entry::of("wgpu", &form, f)
-        })
-        .collect()
+    let entry = |found: Found| {
+        let driver = found.as_ref().map_or_else(|absent| absent.driver, |d| d.info().driver);
+        // A machine without a card is not short of anything that REQUIRE asks for.
+        let family = if driver == wgpu::SOFTWARE { "wgpu" } else { "wgpu-card" };
+        Entry::of(family, "", found)
+    };
+    wgpu::probe(&options).into_iter().map(entry).collect()
 }
 
 #[cfg(not(feature = "wgpu"))]

@@ -27,6 +27,9 @@ pub mod proxy;
 /// The first tick that decisions are taken at: the last of 144 samples of warm-up.
 pub const FIRST_DECISION: u64 = 143;
 
+/// A device that every machine has alike, for what is compared with a file.
+pub const BASELINE: &str = if cfg!(target_arch = "x86_64") { "cpu@sse2" } else { "cpu" };
+
 /// VMs and hosts of [`small`]: two racks, each host sold twice over.
 pub const VMS: u16 = 36;
 pub const HOSTS: u32 = 9;

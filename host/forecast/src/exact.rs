@@ -8,7 +8,7 @@
 //! (1 - ar_1 B - ..)(1 - sar_1 B^m - ..) (1 - B)^d (1 - B^m)^D (y_t - c x_t) = (1 + ma_1 B + ..)(1 + sma_1 B^m + ..) e_t
 //! ```
 //!
-//! is written in state-space form ([`space`]), and the Kalman filter gives the likelihood of all samples there are; a gap
+//! is written in state-space form, and the Kalman filter gives the likelihood of all samples there are; a gap
 //! needs no filling (R. Jones, Maximum likelihood fitting of ARMA models to time series with missing observations, 1980;
 //! J. Durbin & S. Koopman, Time Series Analysis by State Space Methods, 2nd edition, sections 3.4, 4.10 and 7.2). The
 //! ARMA part starts from its stationary variance (G. Gardner, A. Harvey & G. Phillips, algorithm AS 154, 1980), the samples
@@ -27,6 +27,11 @@
 //! `tests/exact.rs` holds likelihoods, coefficients, standard errors and forecasts against R 4.2.2. One thing differs unless
 //! [`Diffuse::AsR`] is asked for: R leaves samples of a variance beyond 1e4 out of the likelihood even if nothing is
 //! differenced, and so finds fits at |phi_1| > 0.99995 whose likelihood is that of one sample less.
+//!
+//! # What the closed form gives away
+//! `tests/closed_form.rs`, at the order that the closed form chose: 0.05 to 0.2 of some 200 nats in windows of 144 samples of
+//! known processes, whose next 12 samples it forecasts as well (errors within 1.1% of each other), and at most 0.9 nats, or
+//! 0.35 standard deviations of a forecast, in R's series (the most where samples are missing).
 
 mod bfgs;
 mod css;
@@ -41,7 +46,7 @@ use bfgs::{gradient, inverse, minimise};
 use model::Problem;
 use space::{Filtered, Space, State};
 
-/// Most values of a state. An evaluation of the likelihood takes some 4 samples size^2 multiply-adds.
+/// Most values of a state. An evaluation of the likelihood takes some 5 size^2 multiply-adds per sample.
 pub const STATE_MAX: usize = 100;
 /// A sample of larger magnitude is refused: its square would leave the range.
 pub const SAMPLE_MAX: f64 = 1e100;
@@ -110,8 +115,8 @@ pub enum FitError {
         /// Needed.
         want: usize,
     },
-    /// The likelihood does not exist at these coefficients.
-    #[error("no likelihood at these coefficients: give a stationary autoregression")]
+    /// The likelihood does not exist at these coefficients, given or of the least conditional squares.
+    #[error("the autoregression is not stationary: give other coefficients, or fit by likelihood")]
     NotStationary,
     /// A series that its own past or mean tells without error.
     #[error("nothing varies after differencing: there is no likelihood to maximise")]
@@ -178,7 +183,8 @@ pub fn log_likelihood(y: &[f64], order: Order, options: Options, coef: &[f64]) -
     let problem = Problem::new(y, order, options)?;
     let coef = problem.checked(coef)?;
     let (_, filtered) = problem.filter(&coef).ok_or(FitError::NotStationary)?;
-    Ok(problem.log_likelihood(problem.objective(&filtered)))
+    let value = problem.log_likelihood(problem.objective(&filtered));
+    if value.is_finite() { Ok(value) } else { Err(FitError::NoVariation) }
 }
 
 /// Coefficients of the least conditional squares, with standard errors.

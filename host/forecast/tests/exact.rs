@@ -197,6 +197,22 @@ fn a_forecast_crosses_gaps_and_widens() {
 }
 
 #[test]
+fn a_drift_is_the_mean_difference() {
+    let mut g = common::Lcg(3);
+    let y: Vec<f64> = (0..60).map(|t| 100.0 + 2.5 * f64::from(t) + f64::from(g.normal())).collect();
+    let drift = Options { trend: Trend::Drift, ..Options::default() };
+    for (order, lag) in [(Order::new(0, 1, 0), 1), (Order::new(0, 0, 0).seasonal(0, 1, 0, 6), 6)] {
+        let own = fit(&y, order, drift).unwrap();
+        let each: Vec<f64> = (lag..60).map(|t| y[t] - y[t - lag]).collect();
+        let mean = each.iter().sum::<f64>() / each.len() as f64;
+        assert!((own.coef[0] * lag as f64 - mean).abs() < 1e-4, "lag {lag}: {own:?}, mean {mean}");
+        for (h, (ahead, _)) in own.forecast(lag).into_iter().enumerate() {
+            assert!((ahead - y[60 - lag + h] - mean).abs() < 1e-3, "lag {lag}, step {h}: {ahead}");
+        }
+    }
+}
+
+#[test]
 fn what_cannot_be_fitted_says_why() {
     let y: Vec<f64> = (0..40).map(|t| f64::from(t % 7)).collect();
     let one = Options::default();
@@ -219,6 +235,8 @@ fn what_cannot_be_fitted_says_why() {
     assert_eq!(at(&[0.5]), FitError::Coefficients { got: 1, want: 2 });
     assert_eq!(at(&[1.0, 0.0]), FitError::NotStationary);
     assert_eq!(at(&[0.5, f64::NAN]), FitError::NotStationary);
+    let level = log_likelihood(&[3.0; 30], Order::new(0, 0, 0), one, &[3.0]);
+    assert_eq!(level, Err(FitError::NoVariation));
 }
 
 fn sample() -> impl Strategy<Value = f64> {

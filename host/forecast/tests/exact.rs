@@ -33,7 +33,7 @@ fn near(what: &str, got: &[f64], want: &[f64], within: impl Fn(usize) -> f64) {
 /// Fits of R that say something else than the rest, each with the reason.
 fn is_other(f: &RFit) -> Option<&'static str> {
     match f.id.as_str() {
-        "presidents" if f.is_auto() => Some("its likelihood counts 120 samples, 114 are there"),
+        "presidents" if f.is_auto() => Some("its criterion counts 120 samples, 114 are there"),
         "sim_ar1_near_unit_n200" => Some("R leaves the first sample out"),
         "AirPassengers" if f.method.as_deref() == Some("CSS") => Some("the sum has a lower minimum"),
         _ => None,

@@ -17,6 +17,7 @@
 pub mod aggregate;
 mod conformal;
 mod ensemble;
+pub mod exact;
 pub mod features;
 mod fleet;
 mod learned;

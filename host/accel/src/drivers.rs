@@ -97,9 +97,6 @@ pub const DRIVERS: &[Driver] = &[
 
 /// Each library's devices, or that this program was built without it.
 mod library {
-    #[cfg(not(all(feature = "cuda", feature = "opencl", feature = "wgpu")))]
-    use crate::probe::{Found, ProbeOptions};
-
     #[cfg(feature = "cuda")]
     pub(super) use crate::cuda::probe as cuda;
     #[cfg(feature = "opencl")]

@@ -20,6 +20,7 @@ mod ensemble;
 pub mod exact;
 pub mod features;
 mod fleet;
+pub mod grid;
 mod learned;
 pub mod levinson;
 pub mod lstm;

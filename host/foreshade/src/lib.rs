@@ -8,6 +8,7 @@ mod error;
 mod hops;
 mod offline;
 mod output;
+mod picture;
 mod trace;
 pub mod view;
 mod warnings;

@@ -45,10 +45,8 @@ pub(crate) fn fan_chart(told: &Told, series: &str, column: Option<&str>) -> Resu
     let rows: Vec<_> = told.rows().filter(|r| r.series == series && r.resource == name).collect();
     let last_ms = told.trace.time_ms(vm, vm.values[c].len().saturating_sub(1));
     let known = |r: &&Row<'_>| r.origin_ms + PEAK_S * 1000 <= last_ms;
-    let origin_ms = rows.iter().filter(known).chain(rows.last()).map(|r| r.origin_ms);
-    let origin_ms = match rows.iter().rfind(known).map(|r| r.origin_ms).or_else(|| origin_ms.last()) {
-        Some(at) => at,
-        None => return Err(format!("no forecast of {series}; choose --origins within its samples")),
+    let Some(origin_ms) = rows.iter().rfind(known).or(rows.last()).map(|r| r.origin_ms) else {
+        return Err(format!("no forecast of {series}; choose --origins within its samples"));
     };
     let mut rows: Vec<_> = rows.into_iter().filter(|r| r.origin_ms == origin_ms).collect();
     rows.sort_by_key(|r| r.horizon_s);

@@ -24,6 +24,9 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
     if !matches!(cli.command, Command::Demo(_)) {
         warnings::Warnings::install();
     }
+    if let Some(problem) = foreshade_accel::probe::disable_problem() {
+        eprintln!("foreshade: {problem}");
+    }
     let done = match cli.command {
         Command::Demo(args) => demo::command(args),
         Command::Backtest(args) => offline::backtest(&args),

@@ -29,7 +29,8 @@ pub(crate) const BASELINES: [(&str, Baseline); 3] =
 /// How this program opens devices: built kernels are kept in the user's cache folder.
 pub(crate) fn options(threads: u16) -> OpenOptions {
     let folder = |name: &str, below: &str| {
-        std::env::var_os(name).filter(|v| !v.is_empty()).map(|v| PathBuf::from(v).join(below))
+        // The XDG specification has relative paths ignored.
+        std::env::var_os(name).map(PathBuf::from).filter(|v| v.is_absolute()).map(|v| v.join(below))
     };
     let cache_dir = folder("XDG_CACHE_HOME", "foreshade").or_else(|| folder("HOME", ".cache/foreshade"));
     OpenOptions { threads: usize::from(threads), cache_dir, ..OpenOptions::default() }

@@ -26,6 +26,7 @@ pub mod levinson;
 pub mod lstm;
 mod members;
 mod quantile;
+pub mod replay;
 pub mod run;
 mod scorer;
 mod series;

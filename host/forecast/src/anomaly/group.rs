@@ -1,0 +1,150 @@
+//! Several metrics of one machine: one budget, and which of them is at fault.
+//!
+//! Metrics move together, so nothing here assumes that they do not. Sudden evidence of a metric is divided by their number
+//! (Bonferroni). Lasting evidence is averaged: a mean of e-values is one under any dependence (Vovk and Wang, "E-values:
+//! calibration, combination and applications", 2021, section 3), and so is a mean of Shiryaev-Roberts statistics. What
+//! the metrics say together is the sum of their surprises, whose own conformal p-value takes their correlation from data.
+
+use foreshade_types::Quantiles;
+
+use super::detector::{Detector, JUDGED_MIN};
+use super::evidence::{Run, Wealth, decades};
+use super::ranks::Ranks;
+use super::{Anomaly, AnomalyError, Blame, Config, GROUP_TESTS, Uniform};
+
+/// No metric says more than this to the sum, decades.
+const SAY_MAX: f64 = 8.0;
+/// What is left of a metric's evidence one sample later, for the blame.
+const HEAT_KEPT: f64 = 0.9;
+
+/// The surprises of all metrics, added up.
+#[derive(Debug, Clone)]
+struct Together {
+    sums: Ranks,
+    run: Run,
+    wealth: Wealth,
+}
+
+impl Together {
+    /// The decades of one more sum.
+    fn judge(&mut self, sum: f64, silent: bool) -> f64 {
+        let sum = sum as f32;
+        let mut score = 0.0;
+        if self.sums.len() >= JUDGED_MIN {
+            score = decades(self.sums.p_tail(sum, 0.0));
+            if !silent {
+                let p = self.sums.p_above(sum);
+                self.wealth.push(p, p, 1.0);
+                score = score.max(self.run.push(p.1)).max(self.wealth.mean().max(1.0).log10());
+            }
+        }
+        self.sums.push(sum);
+        score
+    }
+}
+
+/// Watches the metrics of one machine.
+#[derive(Debug, Clone)]
+pub struct Group {
+    threshold: f64,
+    hold: u32,
+    silent: u32,
+    metrics: Vec<Detector>,
+    heat: Vec<f64>,
+    together: Together,
+    score: f64,
+}
+
+impl Group {
+    /// A group that knows nothing yet.
+    ///
+    /// # Errors
+    /// No metric, no such cadence or rate.
+    pub fn new(config: Config, metrics: usize) -> Result<Self, AnomalyError> {
+        if metrics == 0 {
+            return Err(AnomalyError::Empty);
+        }
+        let mut seeds = Uniform(config.seed);
+        let mut seed = || (seeds.next() * (1u64 << 53) as f64) as u64;
+        let detectors = (0..metrics).map(|_| Detector::new(Config { seed: seed(), ..config }));
+        Ok(Self {
+            threshold: config.threshold(GROUP_TESTS)?,
+            hold: config.hold(),
+            silent: 0,
+            metrics: detectors.collect::<Result<_, _>>()?,
+            heat: vec![0.0; metrics],
+            together: Together {
+                sums: Ranks::new(config.scores_max()),
+                run: Run::default(),
+                wealth: Wealth::default(),
+            },
+            score: 0.0,
+        })
+    }
+
+    /// Takes the next sample of every metric (not finite = missing, and so is one that is not given) and their
+    /// forecasts, as [`Detector::observe`] does.
+    pub fn observe(&mut self, values: &[f32], forecasts: Option<&[Quantiles]>) -> Option<Anomaly> {
+        self.silent = self.silent.saturating_sub(1);
+        let (mut sudden, mut wealth, mut sum, mut judged) = (0.0f64, 0.0, 0.0, 0.0);
+        for (i, (metric, heat)) in self.metrics.iter_mut().zip(&mut self.heat).enumerate() {
+            metric.weigh(values.get(i).copied().unwrap_or(f32::NAN), forecasts.and_then(|f| f.get(i)));
+            let e = metric.evidence();
+            sudden = sudden.max(e.sudden().0);
+            wealth += metric.wealth();
+            *heat = (*heat * HEAT_KEPT).max(e.strongest());
+            if let Some(say) = metric.surprise() {
+                sum += say.min(SAY_MAX);
+                judged += 1.0;
+            }
+        }
+        let count = self.metrics.len() as f64;
+        self.score = (sudden - count.log10()).max((wealth / count).max(1.0).log10());
+        if judged > 0.0 {
+            self.score = self.score.max(self.together.judge(sum / judged, self.silent > 0));
+        }
+        if judged == 0.0 || self.silent > 0 || self.score < self.threshold {
+            return None;
+        }
+        let anomaly = self.anomaly();
+        self.restart();
+        Some(anomaly)
+    }
+
+    /// Evidence against the newest samples together, decades: see [`Detector::score`].
+    pub fn score(&self) -> f64 {
+        self.score
+    }
+
+    /// The evidence at which it alarms.
+    pub fn threshold(&self) -> f64 {
+        self.threshold
+    }
+
+    /// Each metric's evidence of the last samples, decades, before it is divided by their number.
+    pub fn heat(&self) -> &[f64] {
+        &self.heat
+    }
+
+    fn anomaly(&self) -> Anomaly {
+        let blame = |(metric, &heat): (usize, &f64)| Blame { metric, decades: heat as f32 };
+        let mut metrics: Vec<Blame> = self.heat.iter().enumerate().map(blame).collect();
+        metrics.sort_by(|a, b| b.decades.total_cmp(&a.decades));
+        let first = &self.metrics[metrics[0].metric];
+        let kind = first.kind();
+        Anomaly {
+            kind,
+            p_value: (GROUP_TESTS * 10f64.powf(-self.score)).min(1.0),
+            score: self.score,
+            since: first.since(kind),
+            metrics,
+        }
+    }
+
+    fn restart(&mut self) {
+        self.silent = self.hold;
+        self.metrics.iter_mut().for_each(Detector::restart);
+        self.together.run.clear();
+        self.together.wealth.clear();
+    }
+}

@@ -1,11 +1,11 @@
 """Anomaly scores of ours and of peers on nab, smd and asd, by one protocol.
 
-    anomaly.py DATA WORK ANOMALY_SCORES [dev|test]
+    anomaly.py DATA WORK ANOMALY_SCORES [dev|test [nab|smd|asd]]
 
 Entities: a nab series, an smd or asd server. `dev` are those that the detector was developed on, `test` all others.
 smd, asd: the train part comes first (unlabelled), the test part is scored. nab: the first 15 % come first, as in NAB.
-An event is a labelled segment (nab: window). A method alarms where its score passes a threshold; alarms within an
-hour of the one before belong to it. False alarms are those that begin outside every event and do not reach into one.
+An event is a labelled segment (nab: window), found when any of its samples passes a threshold. A false alarm is an hour
+with such a sample but without any sample of an event: an alarm that never ends is many.
 
   budget     events found at one false alarm a week and at one a day per entity: the lowest threshold of the set that
              keeps it, the same choice for every method, made with the labels (an upper bound for all)
@@ -175,20 +175,13 @@ def left_discord(entity):
 # The protocol
 
 
-def episodes(alarm, merge):
-    at = np.flatnonzero(alarm)
-    if not len(at):
-        return []
-    breaks = np.flatnonzero(np.diff(at) > merge)
-    return list(zip(at[np.r_[0, breaks + 1]], at[np.r_[breaks, len(at) - 1]]))
-
-
 def count(entity, alarm):
-    """Events found, false alarms."""
+    """Events found; hours with an alarm outside events (those that hold a part of an event do not count)."""
     found = sum(alarm[a:b].any() for a, b in entity.events)
-    spans = episodes(alarm, int(3600 / entity.cadence_s))
-    touches = lambda s, e: any(s < b and e >= a for a, b in entity.events)
-    return found, sum(not touches(s, e) for s, e in spans)
+    hour = np.arange(len(alarm)) * entity.cadence_s // 3600
+    hours = np.zeros((2, hour[-1] + 1), bool)
+    hours[0, hour[alarm]], hours[1, hour[entity.label]] = True, True
+    return found, (hours[0] & ~hours[1]).sum()
 
 
 def at_budget(entities, scores, per_day):
@@ -279,7 +272,7 @@ def main():
     warnings.filterwarnings("ignore", category=RuntimeWarning)
     data, work, binary = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     work.mkdir(parents=True, exist_ok=True)
-    parts = sys.argv[4:] or ["dev", "test"]
+    parts = sys.argv[4:5] or ["dev", "test"]
     sets = {
         "nab": list(nab(data)),
         "smd": list(servers(data, "smd", 60, 0)),
@@ -287,6 +280,8 @@ def main():
     }
     for part in parts:
         for name, entities in sets.items():
+            if name not in (sys.argv[5:] or sets):
+                continue
             chosen = [e for e in entities if (e.name in DEV) == (part == "dev")]
             report(f"{name} {part}", chosen, work, binary)
 

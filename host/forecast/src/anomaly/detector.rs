@@ -3,6 +3,7 @@
 use foreshade_types::Quantiles;
 
 use super::evidence::{Drift, RUN, Run, Wealth, decades};
+use super::hours::Hours;
 use super::predictor::{Expected, Predictor};
 use super::ranks::Ranks;
 use super::{Anomaly, AnomalyError, Blame, Config, Kind, TESTS, Uniform};
@@ -19,6 +20,8 @@ const FLAT_INDEX_MIN: f64 = 0.5;
 const FLAT_UNIT: f32 = 1.0 / 64.0;
 /// No value counts for more.
 const VALUE_MAX: f32 = 1e15;
+/// Decades beyond the threshold at which lasting evidence begins anew without an alarm.
+pub(super) const RENEW: f64 = 2.0;
 /// A change this certain is learnt (the statistic on alarm).
 const RELEARN: f64 = 100.0;
 /// Noise added to every residual, mean absolute errors from end to end: where samples come in steps, residuals come in
@@ -36,6 +39,8 @@ const WIDTH_MIN: f32 = 0.1;
 pub(super) struct Evidence {
     pub(super) spike: f64,
     pub(super) dip: f64,
+    pub(super) high: f64,
+    pub(super) low: f64,
     pub(super) run_up: f64,
     pub(super) run_down: f64,
     pub(super) flat: f64,
@@ -49,6 +54,8 @@ impl Evidence {
         let tests = [
             (self.spike, Kind::Spike),
             (self.dip, Kind::Dip),
+            (self.high, if self.spike > 0.5 * self.high { Kind::Spike } else { Kind::Rise }),
+            (self.low, if self.dip > 0.5 * self.low { Kind::Dip } else { Kind::Fall }),
             (self.run_up, Kind::Rise),
             (self.run_down, Kind::Fall),
             (self.flat, Kind::Flat),
@@ -98,12 +105,17 @@ pub struct Detector {
     hold: u32,
     predictor: Predictor,
     residuals: Ranks,
+    /// Distances from the level, in the usual distance: what stays strange after its first sample.
+    levels: Ranks,
     stretch: Stretch,
     up: Run,
     down: Run,
     wealth: Wealth,
     uniform: Uniform,
     evidence: Evidence,
+    hours: Hours,
+    /// What is left of the evidence after earlier hours.
+    score: f64,
     /// Samples taken, gaps included.
     age: u64,
     /// Samples to keep silent.
@@ -122,12 +134,15 @@ impl Detector {
             hold: config.hold(),
             predictor: Predictor::new(config.per_day()),
             residuals: Ranks::new(config.scores_max()),
+            levels: Ranks::new(config.scores_max()),
             stretch: Stretch { value: f32::NAN, len: 0, completed },
             up: Run::default(),
             down: Run::default(),
             wealth: Wealth::default(),
             uniform: Uniform(config.seed),
             evidence: Evidence::default(),
+            hours: Hours::new(config.per_hour(), TESTS),
+            score: 0.0,
             age: 0,
             silent: 0,
         })
@@ -139,8 +154,10 @@ impl Detector {
     /// After an alarm a detector keeps silent for an hour or six samples, whichever is longer.
     pub fn observe(&mut self, value: f32, forecast: Option<&Quantiles>) -> Option<Anomaly> {
         self.weigh(value, forecast);
-        let score = self.score();
+        self.score = self.hours.temper(self.evidence.strongest());
+        let score = self.score;
         if self.silent > 0 || score < self.threshold {
+            self.renew(10f64.powf(self.threshold + RENEW));
             return None;
         }
         let kind = self.kind();
@@ -158,7 +175,7 @@ impl Detector {
     /// Evidence against the newest sample, decades: samples as normal as those before reach d in one test at most once
     /// in 10^d samples. 0 = none, or not judged.
     pub fn score(&self) -> f64 {
-        self.evidence.strongest()
+        self.score
     }
 
     /// The evidence at which it alarms.
@@ -182,6 +199,10 @@ impl Detector {
         if let Some(z) = surprise(value, expected, forecast).filter(|_| self.predictor.knows_scale()) {
             self.judge(z, flat);
         }
+        // What was forecast is not strange, however far from the level.
+        if let (None, Some(d)) = (forecast, self.predictor.distance(value)) {
+            self.place(d);
+        }
         self.predictor.learn(value, expected.map(|e| value - e.value));
     }
 
@@ -201,6 +222,16 @@ impl Detector {
         self.residuals.push(z);
     }
 
+    /// Judges a distance from the level.
+    fn place(&mut self, d: f32) {
+        let d = if d == 0.0 { d } else { d + DITHER * (self.uniform.next() as f32 - 0.5) };
+        if self.levels.len() >= JUDGED_MIN {
+            let side = if d > 0.0 { &mut self.evidence.high } else { &mut self.evidence.low };
+            *side = decades(self.levels.p_tail(d, 0.0));
+        }
+        self.levels.push(d);
+    }
+
     pub(super) fn evidence(&self) -> &Evidence {
         &self.evidence
     }
@@ -210,9 +241,10 @@ impl Detector {
         self.wealth.mean()
     }
 
-    /// How far out the newest sample is on its side, decades; `None` = not judged.
+    /// How far out the newest sample is, from its prediction and from the level, decades; `None` = not judged.
     pub(super) fn surprise(&self) -> Option<f64> {
-        let far = self.evidence.spike.max(self.evidence.dip);
+        let e = &self.evidence;
+        let far = e.spike.max(e.dip) + e.high.max(e.low);
         (far > 0.0).then_some(far)
     }
 
@@ -245,16 +277,23 @@ impl Detector {
 
     /// After an alarm: evidence begins anew, and what changed for good is learnt anew.
     pub(super) fn restart(&mut self) {
-        if self.wealth.mean() >= RELEARN {
-            match self.wealth.drift() {
-                Drift::Up | Drift::Down => self.predictor.restart_level(),
-                Drift::Wide | Drift::Calm => self.predictor.restart_scale(),
-            }
-        }
+        self.renew(RELEARN);
         self.silent = self.hold;
         self.up.clear();
         self.down.clear();
         self.wealth.clear();
+    }
+
+    /// Learns a change anew of which there is this much evidence, alarm or not: where hours like this one are usual,
+    /// evidence would only pile up.
+    pub(super) fn renew(&mut self, enough: f64) {
+        if self.wealth.mean() >= enough {
+            match self.wealth.drift() {
+                Drift::Up | Drift::Down => self.predictor.restart_level(),
+                Drift::Wide | Drift::Calm => self.predictor.restart_scale(),
+            }
+            self.wealth.clear();
+        }
     }
 }
 

@@ -7,8 +7,9 @@
 
 use foreshade_types::Quantiles;
 
-use super::detector::{Detector, JUDGED_MIN};
+use super::detector::{Detector, JUDGED_MIN, RENEW};
 use super::evidence::{Run, Wealth, decades};
+use super::hours::Hours;
 use super::ranks::Ranks;
 use super::{Anomaly, AnomalyError, Blame, Config, GROUP_TESTS, Uniform};
 
@@ -52,6 +53,7 @@ pub struct Group {
     metrics: Vec<Detector>,
     heat: Vec<f64>,
     together: Together,
+    hours: Hours,
     score: f64,
 }
 
@@ -78,6 +80,7 @@ impl Group {
                 run: Run::default(),
                 wealth: Wealth::default(),
             },
+            hours: Hours::new(config.per_hour(), GROUP_TESTS),
             score: 0.0,
         })
     }
@@ -103,7 +106,13 @@ impl Group {
         if judged > 0.0 {
             self.score = self.score.max(self.together.judge(sum / judged, self.silent > 0));
         }
+        self.score = self.hours.temper(self.score);
+        let enough = 10f64.powf(self.threshold + RENEW);
+        if self.together.wealth.mean() >= enough {
+            self.together.wealth.clear();
+        }
         if judged == 0.0 || self.silent > 0 || self.score < self.threshold {
+            self.metrics.iter_mut().for_each(|m| m.renew(count * enough));
             return None;
         }
         let anomaly = self.anomaly();

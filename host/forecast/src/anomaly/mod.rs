@@ -4,7 +4,8 @@
 //! sample - forecast, or - built-in prediction      residual in scales        predictor
 //!   -> rank among earlier ones, Pareto tail         p-value, both sides       ranks
 //!   -> alone | six in a row | martingale | stuck    decades                   evidence, detector
-//!   -> the largest, against one threshold           Anomaly                   detector, group
+//!   -> the strongest, beside that of earlier hours  decades                   hours
+//!   -> against one threshold                        Anomaly                   detector, group
 //! ```
 //!
 //! Pure and online: memory per series is fixed (about 4 kB), nothing is allocated between alarms, and the same samples and
@@ -13,6 +14,7 @@
 mod detector;
 mod evidence;
 mod group;
+mod hours;
 mod predictor;
 mod ranks;
 
@@ -23,8 +25,8 @@ use thiserror::Error;
 
 const DAY_S: u32 = 86_400;
 
-/// Tests that share the budget of a detector: spike, dip, run up, run down, lasting change, stuck.
-const TESTS: f64 = 6.0;
+/// Tests that share the budget of a detector: spike, dip, high, low, run up, run down, lasting change, stuck.
+const TESTS: f64 = 8.0;
 
 /// A group adds those of all metrics together: one sample, a run, a lasting change.
 const GROUP_TESTS: f64 = TESTS + 3.0;
@@ -65,9 +67,13 @@ impl Config {
         (14 * u64::from(self.per_day())).clamp(2048, 65_536)
     }
 
+    fn per_hour(&self) -> u32 {
+        (self.per_day() / 24).max(1)
+    }
+
     /// Samples of silence after an alarm: an hour, at least six.
     fn hold(&self) -> u32 {
-        (self.per_day() / 24).max(6)
+        self.per_hour().max(6)
     }
 
     /// Decades of evidence at which one of so many tests may alarm.

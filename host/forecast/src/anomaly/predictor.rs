@@ -164,6 +164,18 @@ impl Predictor {
         Some(Expected { value, scale: self.scale * ((self.gap + 1) as f32).sqrt() })
     }
 
+    /// How far a sample is from the level (of this time of the day), in the usual distance; `None` = not known yet.
+    pub(super) fn distance(&self, x: f32) -> Option<f32> {
+        let (level, x) =
+            if self.use_profile { (&self.seasonal, x - self.profile[self.bin()]) } else { (&self.plain, x) };
+        let center = self.usual.get().filter(|_| !self.use_profile).unwrap_or(level.mean);
+        let away = x - center;
+        let least = 1e-3 * self.scale + 2e-6 * x.abs();
+        (self.knows_scale() && level.seen > SCALE_MIN).then(|| {
+            if away.abs() <= least { 0.0 } else { away / level.size.max(least).max(f32::MIN_POSITIVE) }
+        })
+    }
+
     /// Takes the sample and how far it was from what was expected of it.
     pub(super) fn learn(&mut self, x: f32, residual: Option<f32>) {
         if let Some(r) = residual.filter(|_| self.gap == 0) {

@@ -19,6 +19,8 @@ const BLOCK: usize = 16;
 /// The tail is what lies above the largest 1/64 of the scores, but at least eight.
 const TAIL_PART: u64 = 64;
 const TAIL_MIN: u64 = 8;
+/// A tail is followed this far beyond the rarest rank.
+const BEYOND_MIN: f64 = 1e-4;
 /// Relative width of a bin, as a logarithm: as if all bins of a doubling were equally wide.
 const WIDTH: f64 = std::f64::consts::LN_2 / PER_OCTAVE as f64;
 /// No tail falls faster than x^-20: beyond that the bins are too wide to tell.
@@ -85,7 +87,7 @@ impl Ranks {
 
     /// P(score at least this far out on its own side of zero) without randomisation: by rank, and beyond the largest 1/64
     /// by a Pareto tail (Weissman, "Estimation of parameters and large quantiles based on the k largest observations",
-    /// 1978) whose index is the likeliest plus its standard error, and at least `index_min`.
+    /// 1978) whose index is the likeliest plus half its standard error, and at least `index_min`.
     pub(super) fn p_tail(&self, score: f32, index_min: f64) -> f64 {
         let (above, same) = self.above(score);
         let upper = score > 0.0;
@@ -100,9 +102,10 @@ impl Ranks {
         // A Pareto tail in bins of equal relative width is geometric: its likeliest index from the mean number of bins.
         // Hill's estimate (1975) would count the width of a bin as tail.
         let likeliest = WIDTH / (k as f64 / sum as f64).ln_1p();
-        let index = (likeliest * (1.0 + 1.0 / (k as f64).sqrt())).max(INDEX_MIN).max(index_min);
+        let index = (likeliest * (1.0 + 0.5 / (k as f64).sqrt())).max(INDEX_MIN).max(index_min);
         let bins = (bin(score.abs()) - HALF - edge) as f64;
-        ((k + 1) as f64 / (self.n + 1) as f64 * (-bins * WIDTH / index).exp()).min(1.0)
+        let p = (k + 1) as f64 / (self.n + 1) as f64 * (-bins * WIDTH / index).exp();
+        p.clamp(BEYOND_MIN / (self.n + 1) as f64, 1.0)
     }
 
     /// The count of the outermost bins of a side that hold at least `k_min` scores, the innermost of those bins, and how
@@ -176,7 +179,7 @@ mod tests {
         (0..4096).for_each(|i| r.push((1.0 - (i as f32 + 0.5) / 4096.0).powf(-0.5)));
         for x in [100.0, 1000.0] {
             let (p, truth) = (r.p_tail(x, 0.0), f64::from(x).powi(-2));
-            assert!(p > truth && p < 8.0 * truth, "{x}: {p} for {truth}");
+            assert!(p > 0.5 * truth && p < 8.0 * truth, "{x}: {p} for {truth}");
         }
     }
 

@@ -83,9 +83,11 @@ def ours(entity, work, binary):
         pd.DataFrame(x, columns=[f"m{j + 1:02}" for j in range(x.shape[1])]).to_parquet(path)
         parts.append(path)
     out = work / f"{entity.name}.csv"
-    subprocess.run([binary, str(entity.cadence_s), str(1 / 7), out, *parts], check=True)
+    # Half a point of what the publishers scaled to 0..1; the units of nab are not known.
+    least = "0" if len(entity.first[0]) == 1 else "0.005"
+    subprocess.run([binary, str(entity.cadence_s), str(1 / 7), least, out, *parts], check=True)
     names = ["row", "score", "kind"] + [f"m{j}" for j in range(entity.first.shape[1])]
-    table = pd.read_csv(out, header=None, names=names)
+    table = pd.read_csv(out, header=None, names=names, dtype={"kind": str})
     entity.own = table.kind.notna().to_numpy()
     for path in [*parts, out]:
         path.unlink()

@@ -22,7 +22,7 @@ fn samples() -> Vec<f32> {
 
 fn main() -> Result<(), AnomalyError> {
     let samples = samples();
-    let config = Config { false_alarms_per_day: 1.0 / 7.0, cadence_s: 300, seed: 1 };
+    let config = Config { false_alarms_per_day: 1.0 / 7.0, cadence_s: 300, least: 0.0, seed: 1 };
     let mut detectors = vec![Detector::new(config)?; SERIES];
     let mut groups = vec![Group::new(config, METRICS)?; SERIES / METRICS];
     for round in 0..3 {

@@ -1,4 +1,5 @@
-//! Anomaly scores of recorded metrics: `anomaly_scores CADENCE_S FALSE_ALARMS_PER_DAY OUT.csv PART.parquet...`
+//! Anomaly scores of recorded metrics: `anomaly_scores CADENCE_S FALSE_ALARMS_PER_DAY LEAST OUT.csv
+//! PART.parquet...`
 //!
 //! Columns `m...` are the metrics of one machine, one row a sample, null or NaN = missing. The parts follow each other;
 //! the scores of the last one are written: row, score, alarm (kind, empty = none), and each metric's own evidence.
@@ -53,10 +54,13 @@ fn rows(batch: &RecordBatch) -> Result<Vec<Vec<f32>>, Box<dyn Error>> {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [cadence, rate, out, parts @ ..] = args.as_slice() else {
-        return Err("usage: anomaly_scores CADENCE_S FALSE_ALARMS_PER_DAY OUT.csv PART.parquet...".into());
+    let [cadence, rate, least, out, parts @ ..] = args.as_slice() else {
+        return Err(
+            "usage: anomaly_scores CADENCE_S FALSE_ALARMS_PER_DAY LEAST OUT.csv PART.parquet...".into()
+        );
     };
-    let config = Config { cadence_s: cadence.parse()?, false_alarms_per_day: rate.parse()?, seed: 1 };
+    let (cadence_s, false_alarms_per_day, least) = (cadence.parse()?, rate.parse()?, least.parse()?);
+    let config = Config { cadence_s, false_alarms_per_day, least, seed: 1 };
     let mut watch: Option<Watch> = None;
     let mut out = BufWriter::new(File::create(out)?);
     for (i, part) in parts.iter().enumerate() {

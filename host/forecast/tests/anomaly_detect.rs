@@ -9,7 +9,7 @@ use foreshade_types::Quantiles;
 
 /// One a week.
 fn config(seed: u64) -> Config {
-    Config { false_alarms_per_day: 1.0 / 7.0, cadence_s: 300, seed }
+    Config { false_alarms_per_day: 1.0 / 7.0, cadence_s: 300, least: 0.0, seed }
 }
 
 /// When it begins.
@@ -137,12 +137,31 @@ fn many_small_surprises_at_once_are_one_large_one() {
 }
 
 #[test]
+fn what_is_too_small_to_matter_is_no_anomaly() {
+    let alarms = |least: f32| {
+        let mut detector = Detector::new(Config { least, ..config(2) }).unwrap();
+        let mut g = Lcg(12);
+        // An idle machine that stirs: 0.3 where 0.01 is usual.
+        let mut alarm = |t: usize| {
+            let stir = if t % 700 == 699 { 0.3 } else { 0.0 };
+            detector.observe(3.0 + 0.01 * g.normal() + stir, None).is_some() && stir > 0.0
+        };
+        (0..4000).filter(|&t| alarm(t)).count()
+    };
+    assert_eq!(alarms(Config::POINTS), 0);
+    assert!(alarms(0.0) > 0);
+}
+
+#[test]
 fn settings_that_make_no_sense_are_refused() {
     let one = |c: Config| Detector::new(c).map(|_| ()).unwrap_err();
     assert_eq!(one(Config { cadence_s: 0, ..config(0) }), AnomalyError::Cadence(0));
     assert_eq!(one(Config { cadence_s: 86_401, ..config(0) }), AnomalyError::Cadence(86_401));
     for rate in [0.0, -1.0, 288.0, f64::NAN, f64::INFINITY] {
         assert_eq!(one(Config { false_alarms_per_day: rate, ..config(0) }), AnomalyError::Rate);
+    }
+    for least in [-0.1, f32::NAN, f32::INFINITY] {
+        assert_eq!(one(Config { least, ..config(0) }), AnomalyError::Least);
     }
     assert_eq!(Group::new(config(0), 0).map(|_| ()).unwrap_err(), AnomalyError::Empty);
 }

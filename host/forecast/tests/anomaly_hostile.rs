@@ -9,7 +9,7 @@ use foreshade_types::Quantiles;
 use proptest::prelude::*;
 
 fn config() -> Config {
-    Config { false_alarms_per_day: 1.0 / 7.0, cadence_s: 300, seed: 1 }
+    Config { false_alarms_per_day: 1.0 / 7.0, cadence_s: 300, least: 0.0, seed: 1 }
 }
 
 fn any_sample() -> impl Strategy<Value = f32> {
@@ -30,7 +30,7 @@ proptest! {
         forecasts in prop::collection::vec(prop::option::of(prop::array::uniform5(any_sample())), 1..40),
         cadence_s in prop::sample::select(vec![1u32, 60, 300, 86_400]),
     ) {
-        let config = Config { cadence_s, false_alarms_per_day: 0.5, seed: 3 };
+        let config = Config { cadence_s, false_alarms_per_day: 0.5, least: 0.0, seed: 3 };
         let (mut one, mut two) = (Detector::new(config).unwrap(), Detector::new(config).unwrap());
         let mut group = Group::new(config, 3).unwrap();
         for (i, &x) in samples.iter().enumerate() {

@@ -12,7 +12,7 @@ const RATE: f64 = 0.01;
 const CADENCE_S: u32 = 300;
 
 fn config(seed: u64) -> Config {
-    Config { false_alarms_per_day: RATE * 288.0, cadence_s: CADENCE_S, seed }
+    Config { false_alarms_per_day: RATE * 288.0, cadence_s: CADENCE_S, least: 0.0, seed }
 }
 
 type Noise = fn(&mut Lcg) -> f32;

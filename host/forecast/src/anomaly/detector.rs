@@ -28,7 +28,7 @@ const RELEARN: f64 = 100.0;
 /// lumps, and as the prediction drifts a lump's rank would drift with it.
 const DITHER: f32 = 1.0;
 /// Relative size of a residual that is rounding.
-const ROUNDING: f32 = 2e-6;
+pub(super) const ROUNDING: f32 = 2e-6;
 /// Median to 5 % and to 95 % of a normal distribution, in mean absolute deviations.
 const TAIL_WIDTH: f32 = 1.645 * 1.2533;
 /// A forecast's width counts for at least this part of the usual error: a forecaster may be too sure.
@@ -103,6 +103,7 @@ impl Stretch {
 pub struct Detector {
     threshold: f64,
     hold: u32,
+    least: f32,
     predictor: Predictor,
     residuals: Ranks,
     /// Distances from the level, in the usual distance: what stays strange after its first sample.
@@ -113,7 +114,8 @@ pub struct Detector {
     wealth: Wealth,
     uniform: Uniform,
     evidence: Evidence,
-    hours: Hours,
+    /// Earlier hours of sudden and of lasting evidence.
+    hours: [Hours; 2],
     /// What is left of the evidence after earlier hours.
     score: f64,
     /// Samples taken, gaps included.
@@ -132,6 +134,7 @@ impl Detector {
         Ok(Self {
             threshold: config.threshold(TESTS)?,
             hold: config.hold(),
+            least: config.least,
             predictor: Predictor::new(config.per_day()),
             residuals: Ranks::new(config.scores_max()),
             levels: Ranks::new(config.scores_max()),
@@ -141,7 +144,7 @@ impl Detector {
             wealth: Wealth::default(),
             uniform: Uniform(config.seed),
             evidence: Evidence::default(),
-            hours: Hours::new(config.per_hour(), TESTS),
+            hours: [TESTS / 2.0; 2].map(|tests| Hours::new(config.per_hour(), tests)),
             score: 0.0,
             age: 0,
             silent: 0,
@@ -154,7 +157,9 @@ impl Detector {
     /// After an alarm a detector keeps silent for an hour or six samples, whichever is longer.
     pub fn observe(&mut self, value: f32, forecast: Option<&Quantiles>) -> Option<Anomaly> {
         self.weigh(value, forecast);
-        self.score = self.hours.temper(self.evidence.strongest());
+        let [sudden, lasting] = &mut self.hours;
+        let e = &self.evidence;
+        self.score = sudden.temper(e.sudden().0).max(lasting.temper(e.lasting()));
         let score = self.score;
         if self.silent > 0 || score < self.threshold {
             self.renew(10f64.powf(self.threshold + RENEW));
@@ -196,11 +201,13 @@ impl Detector {
         let value = value.clamp(-VALUE_MAX, VALUE_MAX);
         let expected = self.predictor.expect();
         let flat = self.stretch.push(value);
-        if let Some(z) = surprise(value, expected, forecast).filter(|_| self.predictor.knows_scale()) {
+        if let Some(z) =
+            surprise(value, expected, forecast, self.least).filter(|_| self.predictor.knows_scale())
+        {
             self.judge(z, flat);
         }
         // What was forecast is not strange, however far from the level.
-        if let (None, Some(d)) = (forecast, self.predictor.distance(value)) {
+        if let (None, Some(d)) = (forecast, self.predictor.distance(value, self.least)) {
             self.place(d);
         }
         self.predictor.learn(value, expected.map(|e| value - e.value));
@@ -299,7 +306,7 @@ impl Detector {
 
 /// How far a sample is from what was expected of it, in mean absolute errors; the forecast's own width, each side by
 /// itself, where there is a forecast. `None` = nothing was expected.
-fn surprise(value: f32, expected: Option<Expected>, forecast: Option<&Quantiles>) -> Option<f32> {
+fn surprise(value: f32, expected: Option<Expected>, forecast: Option<&Quantiles>, least: f32) -> Option<f32> {
     let forecast = forecast.filter(|q| q.0.iter().all(|v| v.is_finite()));
     let (center, scale) = match (forecast, expected) {
         (Some(q), own) => {
@@ -308,10 +315,12 @@ fn surprise(value: f32, expected: Option<Expected>, forecast: Option<&Quantiles>
         }
         (None, own) => own.map(|e| (e.value, e.scale))?,
     };
-    let residual = value - center;
     let rounding = ROUNDING * value.abs().max(center.abs());
-    if residual.abs() <= rounding {
-        return Some(0.0);
-    }
-    Some(residual / scale.max(rounding).max(f32::MIN_POSITIVE))
+    let residual = beyond(value - center, least.max(rounding));
+    Some(if residual == 0.0 { 0.0 } else { residual / scale.max(least).max(rounding).max(f32::MIN_POSITIVE) })
+}
+
+/// How much further from zero than `least`.
+pub(super) fn beyond(x: f32, least: f32) -> f32 {
+    (x.abs() - least).max(0.0).copysign(x)
 }

@@ -27,20 +27,21 @@ struct Together {
 }
 
 impl Together {
-    /// The decades of one more sum.
-    fn judge(&mut self, sum: f64, silent: bool) -> f64 {
+    /// The decades of one more sum: sudden, lasting.
+    fn judge(&mut self, sum: f64, silent: bool) -> (f64, f64) {
         let sum = sum as f32;
-        let mut score = 0.0;
+        let (mut sudden, mut lasting) = (0.0, 0.0);
         if self.sums.len() >= JUDGED_MIN {
-            score = decades(self.sums.p_tail(sum, 0.0));
+            sudden = decades(self.sums.p_tail(sum, 0.0));
             if !silent {
                 let p = self.sums.p_above(sum);
                 self.wealth.push(p, p, 1.0);
-                score = score.max(self.run.push(p.1)).max(self.wealth.mean().max(1.0).log10());
+                sudden = sudden.max(self.run.push(p.1));
+                lasting = self.wealth.mean().max(1.0).log10();
             }
         }
         self.sums.push(sum);
-        score
+        (sudden, lasting)
     }
 }
 
@@ -53,7 +54,8 @@ pub struct Group {
     metrics: Vec<Detector>,
     heat: Vec<f64>,
     together: Together,
-    hours: Hours,
+    /// Earlier hours of each family: sudden and lasting evidence of metrics, and of all together.
+    hours: [Hours; 4],
     score: f64,
 }
 
@@ -80,7 +82,7 @@ impl Group {
                 run: Run::default(),
                 wealth: Wealth::default(),
             },
-            hours: Hours::new(config.per_hour(), GROUP_TESTS),
+            hours: [GROUP_TESTS / 4.0; 4].map(|tests| Hours::new(config.per_hour(), tests)),
             score: 0.0,
         })
     }
@@ -102,11 +104,12 @@ impl Group {
             }
         }
         let count = self.metrics.len() as f64;
-        self.score = (sudden - count.log10()).max((wealth / count).max(1.0).log10());
-        if judged > 0.0 {
-            self.score = self.score.max(self.together.judge(sum / judged, self.silent > 0));
-        }
-        self.score = self.hours.temper(self.score);
+        let together =
+            if judged > 0.0 { self.together.judge(sum / judged, self.silent > 0) } else { (0.0, 0.0) };
+        let lasting = (wealth / count).max(1.0).log10();
+        let families = [sudden - count.log10(), lasting, together.0, together.1];
+        let tempered = self.hours.iter_mut().zip(families).map(|(hours, d)| hours.temper(d.max(0.0)));
+        self.score = tempered.fold(0.0, f64::max);
         let enough = 10f64.powf(self.threshold + RENEW);
         if self.together.wealth.mean() >= enough {
             self.together.wealth.clear();

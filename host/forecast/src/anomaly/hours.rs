@@ -27,7 +27,8 @@ fn power(decades: f64) -> f32 {
 }
 
 impl Hours {
-    /// `per_hour`: samples of an hour, at least 1. `tests`: how many share the budget. Remembers six weeks at most.
+    /// `per_hour`: samples of an hour, at least 1. `tests`: how many of those that share the budget are the family whose
+    /// evidence comes here. Remembers six weeks at most.
     pub(super) fn new(per_hour: u32, tests: f64) -> Self {
         let samples = (f64::from(per_hour) * tests).log10();
         Self { strongest: Ranks::new(6 * 7 * 24), per_hour, samples, now: 0.0, taken: 0 }

@@ -39,6 +39,9 @@ pub struct Config {
     pub false_alarms_per_day: f64,
     /// Seconds from one sample to the next, 1..=86,400.
     pub cadence_s: u32,
+    /// What differs by no more than this is as predicted, in the unit of the series, 0 or more. Half a point
+    /// ([`Config::POINTS`]) keeps idle machines from alarming at every breath.
+    pub least: f32,
     /// Of the noise that keeps samples in steps from being ranked by their step.
     pub seed: u64,
 }
@@ -52,12 +55,18 @@ pub enum AnomalyError {
     /// No such rate.
     #[error("false alarms per day must be above 0 and below one per sample; one a week is 0.143")]
     Rate,
+    /// No such change.
+    #[error("the least change that counts must be finite and not negative; 0 counts every change")]
+    Least,
     /// A group of nothing.
     #[error("a group has at least 1 metric; give one sample per metric and tick")]
     Empty,
 }
 
 impl Config {
+    /// [`Config::least`] of series in points.
+    pub const POINTS: f32 = 0.5;
+
     fn per_day(&self) -> u32 {
         (DAY_S / self.cadence_s.max(1)).max(1)
     }
@@ -80,6 +89,9 @@ impl Config {
     fn threshold(&self, tests: f64) -> Result<f64, AnomalyError> {
         if !(1..=DAY_S).contains(&self.cadence_s) {
             return Err(AnomalyError::Cadence(self.cadence_s));
+        }
+        if !(0.0..=f32::MAX).contains(&self.least) {
+            return Err(AnomalyError::Least);
         }
         let per_sample = self.false_alarms_per_day / f64::from(self.per_day());
         if per_sample > 0.0 && per_sample < 1.0 {

@@ -2,6 +2,8 @@
 //! deviation stays (an autoregression of order one); a series that mostly has one value is predicted to have it. Everything is an exponential mean, and no sample pulls further
 //! than a few scales.
 
+use super::detector::{ROUNDING, beyond};
+
 /// Parts of a day that the profile knows, at most.
 const PROFILE_BINS_MAX: u32 = 288;
 /// Days that the profile remembers.
@@ -165,15 +167,14 @@ impl Predictor {
     }
 
     /// How far a sample is from the level (of this time of the day), in the usual distance; `None` = not known yet.
-    pub(super) fn distance(&self, x: f32) -> Option<f32> {
+    pub(super) fn distance(&self, x: f32, least: f32) -> Option<f32> {
         let (level, x) =
             if self.use_profile { (&self.seasonal, x - self.profile[self.bin()]) } else { (&self.plain, x) };
         let center = self.usual.get().filter(|_| !self.use_profile).unwrap_or(level.mean);
-        let away = x - center;
-        let least = 1e-3 * self.scale + 2e-6 * x.abs();
-        (self.knows_scale() && level.seen > SCALE_MIN).then(|| {
-            if away.abs() <= least { 0.0 } else { away / level.size.max(least).max(f32::MIN_POSITIVE) }
-        })
+        let least = least.max(1e-3 * self.scale + ROUNDING * x.abs());
+        let away = beyond(x - center, least);
+        (self.knows_scale() && level.seen > SCALE_MIN)
+            .then(|| if away == 0.0 { 0.0 } else { away / level.size.max(least).max(f32::MIN_POSITIVE) })
     }
 
     /// Takes the sample and how far it was from what was expected of it.

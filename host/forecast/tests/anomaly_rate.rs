@@ -135,3 +135,24 @@ fn a_group_keeps_one_budget_however_its_metrics_hang_together() {
         assert!(rate <= RATE, "{shared}: {rate}");
     }
 }
+
+#[test]
+fn restless_hours_do_not_break_the_rate() {
+    // Residuals that are not exchangeable: quiet and restless spells of half an hour to five hours, and a job of random size
+    // now and then.
+    let (mut alarms, weeks) = (0, 4);
+    for seed in 0..20 {
+        let (mut g, mut left, mut spread) = (Lcg(seed + 40), 0, 1.0);
+        let mut detector = Detector::new(Config { false_alarms_per_day: 1.0 / 7.0, ..config(seed) }).unwrap();
+        for _ in 0..weeks * 7 * 288 {
+            if left == 0 {
+                (left, spread) = (6 + (g.unit() * 54.0) as u32, 1.0 + 4.0 * g.unit().powi(2));
+            }
+            left -= 1;
+            let job = if g.unit() < 0.01 { 10.0 * exponential(&mut g) } else { 0.0 };
+            alarms += usize::from(detector.observe(50.0 + spread * g.normal() + job, None).is_some());
+        }
+    }
+    println!("restless: {alarms} alarms in {} weeks, as many stated", 20 * weeks);
+    assert!(alarms <= 20 * weeks, "{alarms}");
+}

@@ -8,7 +8,7 @@
 //!   -> against one threshold                        Anomaly                   detector, group
 //! ```
 //!
-//! Pure and online: memory per series is fixed (about 4 kB), nothing is allocated between alarms, and the same samples and
+//! Pure and online: memory per series is fixed (about 10 kB), nothing is allocated between alarms, and the same samples and
 //! seed give the same alarms.
 
 mod detector;

@@ -67,6 +67,17 @@ fn a_rise_is_dated_and_told_once() {
 }
 
 #[test]
+fn what_lasts_a_few_samples_is_told_once() {
+    let (mut g, mut detector) = (Lcg(21), Detector::new(config(21)).unwrap());
+    let mut alarm = |t: usize| {
+        let peak = if (ONSET..ONSET + 5).contains(&t) { 30.0 } else { 0.0 };
+        detector.observe(40.0 + g.normal() + peak, None).is_some()
+    };
+    (0..ONSET).for_each(|t| drop(alarm(t)));
+    assert_eq!((ONSET..ONSET + 12).filter(|&t| alarm(t)).count(), 1);
+}
+
+#[test]
 fn a_day_like_every_day_is_normal_and_a_missing_peak_is_not() {
     let (mut g, mut detector) = (Lcg(4), Detector::new(config(4)).unwrap());
     let mut alarms = Vec::new();

@@ -73,7 +73,7 @@ fn what_lasts_a_few_samples_is_told_once() {
         let peak = if (ONSET..ONSET + 5).contains(&t) { 30.0 } else { 0.0 };
         detector.observe(40.0 + g.normal() + peak, None).is_some()
     };
-    (0..ONSET).for_each(|t| drop(alarm(t)));
+    assert!((0..ONSET).filter(|&t| alarm(t)).count() <= 6);
     assert_eq!((ONSET..ONSET + 12).filter(|&t| alarm(t)).count(), 1);
 }
 

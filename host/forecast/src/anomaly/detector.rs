@@ -102,6 +102,8 @@ impl Stretch {
 #[derive(Debug, Clone)]
 pub struct Detector {
     threshold: f64,
+    /// The statistic at which lasting evidence begins anew.
+    enough: f64,
     hold: u32,
     least: f32,
     predictor: Predictor,
@@ -131,8 +133,10 @@ impl Detector {
     /// No such cadence or rate.
     pub fn new(config: Config) -> Result<Self, AnomalyError> {
         let completed = Ranks::new(config.scores_max());
+        let threshold = config.threshold(TESTS)?;
         Ok(Self {
-            threshold: config.threshold(TESTS)?,
+            threshold,
+            enough: 10f64.powf(threshold + RENEW),
             hold: config.hold(),
             least: config.least,
             predictor: Predictor::new(config.per_day()),
@@ -162,7 +166,7 @@ impl Detector {
         self.score = sudden.temper(e.sudden().0).max(lasting.temper(e.lasting()));
         let score = self.score;
         if self.silent > 0 || score < self.threshold {
-            self.renew(10f64.powf(self.threshold + RENEW));
+            self.renew(self.enough);
             return None;
         }
         let kind = self.kind();

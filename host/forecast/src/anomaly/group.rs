@@ -49,6 +49,8 @@ impl Together {
 #[derive(Debug, Clone)]
 pub struct Group {
     threshold: f64,
+    /// The mean statistic at which lasting evidence begins anew.
+    enough: f64,
     hold: u32,
     silent: u32,
     metrics: Vec<Detector>,
@@ -68,11 +70,13 @@ impl Group {
         if metrics == 0 {
             return Err(AnomalyError::Empty);
         }
+        let threshold = config.threshold(GROUP_TESTS)?;
         let mut seeds = Uniform(config.seed);
         let mut seed = || (seeds.next() * (1u64 << 53) as f64) as u64;
         let detectors = (0..metrics).map(|_| Detector::new(Config { seed: seed(), ..config }));
         Ok(Self {
-            threshold: config.threshold(GROUP_TESTS)?,
+            threshold,
+            enough: 10f64.powf(threshold + RENEW),
             hold: config.hold(),
             silent: 0,
             metrics: detectors.collect::<Result<_, _>>()?,
@@ -91,6 +95,20 @@ impl Group {
     /// forecasts, as [`Detector::observe`] does.
     pub fn observe(&mut self, values: &[f32], forecasts: Option<&[Quantiles]>) -> Option<Anomaly> {
         self.silent = self.silent.saturating_sub(1);
+        let (families, judged) = self.weigh(values, forecasts);
+        let tempered = self.hours.iter_mut().zip(families).map(|(hours, d)| hours.temper(d));
+        self.score = tempered.fold(0.0, f64::max);
+        if !judged || self.silent > 0 || self.score < self.threshold {
+            self.renew();
+            return None;
+        }
+        let anomaly = self.anomaly();
+        self.restart();
+        Some(anomaly)
+    }
+
+    /// The evidence of each family, and whether there was anything to judge.
+    fn weigh(&mut self, values: &[f32], forecasts: Option<&[Quantiles]>) -> ([f64; 4], bool) {
         let (mut sudden, mut wealth, mut sum, mut judged) = (0.0f64, 0.0, 0.0, 0.0);
         for (i, (metric, heat)) in self.metrics.iter_mut().zip(&mut self.heat).enumerate() {
             metric.weigh(values.get(i).copied().unwrap_or(f32::NAN), forecasts.and_then(|f| f.get(i)));
@@ -107,20 +125,16 @@ impl Group {
         let together =
             if judged > 0.0 { self.together.judge(sum / judged, self.silent > 0) } else { (0.0, 0.0) };
         let lasting = (wealth / count).max(1.0).log10();
-        let families = [sudden - count.log10(), lasting, together.0, together.1];
-        let tempered = self.hours.iter_mut().zip(families).map(|(hours, d)| hours.temper(d.max(0.0)));
-        self.score = tempered.fold(0.0, f64::max);
-        let enough = 10f64.powf(self.threshold + RENEW);
-        if self.together.wealth.mean() >= enough {
+        ([(sudden - count.log10()).max(0.0), lasting, together.0, together.1], judged > 0.0)
+    }
+
+    /// Where no alarm is raised, evidence that is more than enough begins anew.
+    fn renew(&mut self) {
+        let count = self.metrics.len() as f64;
+        self.metrics.iter_mut().for_each(|m| m.renew(count * self.enough));
+        if self.together.wealth.mean() >= self.enough {
             self.together.wealth.clear();
         }
-        if judged == 0.0 || self.silent > 0 || self.score < self.threshold {
-            self.metrics.iter_mut().for_each(|m| m.renew(count * enough));
-            return None;
-        }
-        let anomaly = self.anomaly();
-        self.restart();
-        Some(anomaly)
     }
 
     /// Evidence against the newest samples together, decades: see [`Detector::score`].

@@ -28,9 +28,6 @@ const DAY_S: u32 = 86_400;
 /// Tests that share the budget of a detector: spike, dip, high, low, run up, run down, lasting change, stuck.
 const TESTS: f64 = 8.0;
 
-/// A group adds those of all metrics together: one sample, a run, a lasting change.
-const GROUP_TESTS: f64 = TESTS + 3.0;
-
 /// What a detector is to keep to.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Config {

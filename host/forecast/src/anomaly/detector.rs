@@ -66,10 +66,6 @@ impl Evidence {
     pub(super) fn lasting(&self) -> f64 {
         self.wealth.max(1.0).log10()
     }
-
-    pub(super) fn strongest(&self) -> f64 {
-        self.sudden().0.max(self.lasting())
-    }
 }
 
 /// A stretch of equal samples, and how long earlier ones were.

@@ -157,7 +157,7 @@ def ecod(entity):
 
 
 def left_discord(entity):
-    """Distance of the last two hours (12 to 24 samples) to their nearest earlier neighbour (matrix profile)."""
+    """Distance of the last 24 samples to their nearest earlier neighbour (matrix profile)."""
     import stumpy
 
     both, cut = filled(entity)

@@ -15,6 +15,7 @@
 //! [`foreshade_types::Transform::Log`].
 
 pub mod aggregate;
+pub mod anomaly;
 mod conformal;
 mod ensemble;
 pub mod exact;

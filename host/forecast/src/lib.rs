@@ -19,6 +19,7 @@ mod conformal;
 mod ensemble;
 pub mod features;
 mod fleet;
+pub mod hazard;
 mod learned;
 pub mod levinson;
 pub mod lstm;

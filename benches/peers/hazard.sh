@@ -3,7 +3,8 @@
 #
 #     FORESHADE_DATA=DIR benches/peers/hazard.sh [OUT]   # needs cargo and python3 with venv; installs scikit-learn beside itself
 #
-# OUT receives models and cards (models/hazard to remake the shipped ones). KEEP=DIR keeps the environment and the rows.
+# OUT receives models and cards (models/hazard to remake the shipped ones). KEEP=DIR keeps the environment and the rows;
+# SETS="lanl" takes one set instead of all three.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -19,8 +20,12 @@ export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 (cd "$root" && cargo build -q --release -p foreshade-forecast --example hazard_fit)
 fit=${CARGO_TARGET_DIR:-$root/target}/release/examples/hazard_fit
 sample=$root/host/forecast/tests/data/hazard
-for set in lanl:lanl_failures/failures grid5000:grid5000_availability/events backblaze:backblaze_smart/drive_days; do
-    name=${set%%:*}
-    "$fit" "$name" "$data/${set#*:}.parquet" "$sample/$name.parquet" "$out" "$work/$name.parquet"
+for name in ${SETS:-lanl grid5000 backblaze}; do
+    case $name in
+        lanl) file=lanl_failures/failures ;;
+        grid5000) file=grid5000_availability/events ;;
+        *) file=backblaze_smart/drive_days ;;
+    esac
+    "$fit" "$name" "$data/$file.parquet" "$sample/$name.parquet" "$out" "$work/$name.parquet"
     "$work/venv/bin/python" "$here/hazard.py" "$name" "$work/$name.parquet"
 done

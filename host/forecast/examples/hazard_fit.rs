@@ -56,7 +56,7 @@ fn hosts(set: &str, input: &str, sample: &str, out: &str, dump: Option<&str>) ->
     println!("{set}: {} hosts, {} outages", all.len(), all.iter().map(|r| r.outages_s.len()).sum::<usize>());
     let (model, chosen) = study::model(&rows, Layout::Recurrence, &HORIZONS_S)?;
     let sample = study.rows(&records(&study, sample)?)?;
-    let mut warnings = Value::Null;
+    let mut more = Value::Null;
     if let Some(day) = model.heads().iter().find(|h| h.horizon_s == DAY_S) {
         let w = study.warnings(&all, &rows, day)?;
         println!(
@@ -68,16 +68,24 @@ fn hosts(set: &str, input: &str, sample: &str, out: &str, dump: Option<&str>) ->
             w.lead_s[1] as f64 / 3600.0,
             w.lead_s[2] as f64 / 3600.0
         );
-        warnings = json!({"share": w.share, "caught": w.caught, "failures": w.failures, "lead_quartiles_s": w.lead_s});
+        more = json!({"warnings_day_ahead": {
+            "share": w.share, "caught": w.caught, "failures": w.failures, "lead_quartiles_s": w.lead_s,
+        }});
     }
-    finish(set, out, (&model, &chosen), &rows, &sample, warnings, dump)
+    finish(set, out, (&model, &chosen), &rows, &sample, more, dump)
 }
 
 fn drives(input: &str, sample: &str, out: &str, dump: Option<&str>) -> Any<()> {
-    let rows = study::drive_rows(&read::backblaze(Path::new(input))?);
+    let days = read::backblaze(Path::new(input))?;
+    let rows = study::drive_rows(&days);
+    let folds = study::drive_folds(&days)?;
+    if let Some(s) = &folds {
+        println!("168 h  five folds by drive{}", line(s));
+    }
     let sample = study::drive_rows(&read::backblaze(Path::new(sample))?);
     let (model, chosen) = study::model(&rows, Layout::Drive, &[WEEK_S])?;
-    finish("backblaze", out, (&model, &chosen), &rows, &sample, Value::Null, dump)
+    let folds = folds.as_ref().map_or(Value::Null, |s| json!({"five_folds_by_drive": as_json(s)}));
+    finish("backblaze", out, (&model, &chosen), &rows, &sample, folds, dump)
 }
 
 /// Writes the model, its card and the rows.
@@ -87,7 +95,7 @@ fn finish(
     (model, chosen): (&Hazard, &[Candidate]),
     rows: &Rows,
     sample: &Rows,
-    warnings: Value,
+    more: Value,
     dump: Option<&str>,
 ) -> Any<()> {
     let card = json!({
@@ -101,7 +109,7 @@ fn finish(
         "left_out": chosen.iter().map(|c| left_out(model, c)).collect::<Vec<_>>(),
         "test": figures(model, rows, true),
         "sample": figures(model, sample, false),
-        "warnings": warnings,
+        "more": more,
     });
     std::fs::create_dir_all(out)?;
     std::fs::write(format!("{out}/{set}.json"), model.to_json()?)?;

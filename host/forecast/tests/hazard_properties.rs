@@ -129,6 +129,24 @@ fn a_clock_that_was_wrong_once_does_not_stop_the_decay() {
 }
 
 #[test]
+fn a_value_that_was_not_reported_is_no_zero() {
+    let mut watch = DriveWatch::new(1);
+    let at = |name: &str| Layout::Drive.inputs().iter().position(|(n, _)| *n == name).unwrap();
+    let mut sample = [0.0; 8];
+    watch.observe(0, &sample, 0).unwrap();
+    assert_eq!(watch.features(0).unwrap()[at("smart_197_missing")], 0.0);
+    // Reported again after a gap: no growth over it, for nobody knows when it came.
+    for (day, pending) in [(1, f64::NAN), (2, 40.0), (3, 47.0)] {
+        sample[3] = pending;
+        watch.observe(0, &sample, day * DAY_S).unwrap();
+        let x = watch.features(0).unwrap();
+        assert_eq!(x[at("smart_197_missing")], f64::from(u8::from(pending.is_nan())), "day {day}");
+        let growth = if day == 3 { 7.0f64.ln_1p() } else { 0.0 };
+        assert!((x[at("smart_197_growth")] - growth).abs() < 1e-12, "day {day}");
+    }
+}
+
+#[test]
 fn what_is_not_known_is_an_error_in_one_line() {
     let (model, drives) = (any_model(Layout::Recurrence), any_model(Layout::Drive));
     let mut watch = hosts();

@@ -23,11 +23,11 @@ fn fleet(seed: u64) -> (Vec<Record>, Vec<Vec<f64>>) {
     let mut unit = move || f64::from(g.unit());
     let worth: Vec<f64> = (0..HOSTS).map(|_| (1.2 * (unit() + unit() + unit() - 1.5)).exp()).collect();
     let mut since = vec![200.0f64; HOSTS];
-    let mut excited = vec![0.0f64; HOSTS / RACK_HOSTS];
-    let mut truth = vec![Vec::with_capacity(DAYS * 24); HOSTS];
+    let mut excited = [0.0f64; HOSTS / RACK_HOSTS];
+    let mut truth = vec![Vec::new(); HOSTS];
     let mut outages = vec![Vec::new(); HOSTS];
     for hour in 0..DAYS * 24 {
-        let mut failed = vec![0.0; excited.len()];
+        let mut failed = [0.0; HOSTS / RACK_HOSTS];
         for host in 0..HOSTS {
             let renewal = 0.0022 * worth[host] * (since[host] / 50.0).powf(-0.3);
             let p = 1.0 - (-(renewal + 0.004 * excited[host / RACK_HOSTS])).exp();
@@ -47,7 +47,7 @@ fn fleet(seed: u64) -> (Vec<Record>, Vec<Vec<f64>>) {
         place: Place { rack: host / RACK_HOSTS, site: 0 },
         watched_s: (0, DAYS as i64 * DAY_S),
         outages_s,
-        aside: host % 5 == 0,
+        aside: host.is_multiple_of(5),
     };
     (outages.into_iter().enumerate().map(|(h, o)| record(h, o)).collect(), truth)
 }

@@ -254,6 +254,6 @@ fn unsound(head: &Head, inputs: usize) -> Option<String> {
         return Some(format!("slope {} is not above 0", head.slope));
     }
     let all = head.weights.iter().chain(&head.mean).chain([&head.bias, &head.offset]);
-    let bad = all.into_iter().find(|v| !(v.abs() <= WEIGHT_MAX));
+    let bad = all.into_iter().find(|v| v.is_nan() || v.abs() > WEIGHT_MAX);
     bad.map(|v| format!("{v} is not finite or larger than {WEIGHT_MAX}"))
 }

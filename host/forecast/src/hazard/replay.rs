@@ -212,7 +212,7 @@ pub fn play(
             let fails_in_s = outages.get(*next).map_or(i64::MAX, |o| o.0 - now_s);
             let one_of = thin.one_of(fails_in_s);
             let lot = mix(thin.seed, mix(host as u64, now_s as u64));
-            if lot % u64::from(one_of.max(1)) != 0 {
+            if !lot.is_multiple_of(u64::from(one_of.max(1))) {
                 continue;
             }
             let known_s = part_end_s.min(record.watched_s.1) - now_s;

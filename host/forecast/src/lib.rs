@@ -22,6 +22,7 @@ pub mod exact;
 pub mod features;
 mod fleet;
 pub mod grid;
+pub mod hazard;
 mod learned;
 pub mod levinson;
 pub mod lstm;

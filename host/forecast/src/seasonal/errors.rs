@@ -27,18 +27,6 @@ impl Errors {
         size_of_val(&*self.ring)
     }
 
-    fn kept(&self) -> impl Iterator<Item = f32> {
-        self.ring[..self.pushed.min(KEPT)].iter().copied().filter(|e| !e.is_nan())
-    }
-
-    /// Takes back the newest errors.
-    pub(crate) fn forget(&mut self, newest: usize) {
-        for i in 1..=newest.min(self.pushed).min(KEPT) {
-            let slot = (self.pushed - i) % KEPT;
-            self.ring[slot] = f32::NAN;
-        }
-    }
-
     pub(crate) fn push(&mut self, e: f32) {
         let slot = self.pushed % KEPT;
         self.ring[slot] = e;
@@ -48,11 +36,8 @@ impl Errors {
     /// The errors, ascending, and how many.
     pub(crate) fn sorted(&self) -> ([f32; KEPT], usize) {
         let mut all = [0.0; KEPT];
-        let mut n = 0;
-        for (a, e) in all.iter_mut().zip(self.kept()) {
-            *a = e;
-            n += 1;
-        }
+        let n = self.pushed.min(KEPT);
+        all[..n].copy_from_slice(&self.ring[..n]);
         all[..n].sort_unstable_by(f32::total_cmp);
         (all, n)
     }

@@ -237,9 +237,7 @@ impl Seasonal {
         for a in 0..ANCHORS_H.len() {
             // The slot of an hour is that of the hour its anchor ago.
             let due = self.pending[slot(&ANCHORS_H, a, hour)];
-            if !self.change.suspected() {
-                self.bank.judge(a, &due.voices, z);
-            }
+            self.bank.judge(a, &due.voices, z);
             let error = z - due.centre;
             if error.is_nan() {
                 continue;
@@ -257,12 +255,12 @@ impl Seasonal {
         }
     }
 
-    /// What was forecast across the change says nothing of what comes: neither who is good, nor how far off one is.
+    /// What was forecast before a change and is due after it says nothing of what comes. Errors that were made stay: levels
+    /// change again.
     fn restart(&mut self, found: Found) {
         self.bank.restart(found.hours, found.by);
         self.pending.fill(NOTHING);
         self.pending_peaks.fill(f32::NAN);
-        self.errors.iter_mut().chain(&mut self.peak_errors).for_each(|e| e.forget(found.hours));
         self.changes += 1;
     }
 

@@ -135,3 +135,30 @@ impl Profile {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rise_goes_on_and_fades() {
+        let mut p = Profile::new(Rates { level: 0.05, trend: 0.05, day: 0.0, week: 0.0 });
+        (0..400).for_each(|h| p.push(h, Some(10.0 + 0.5 * h as f32), true));
+        let mut path = [0.0; 48];
+        p.path(399, &mut path);
+        assert!((path[0] - 210.0).abs() < 2.0, "{path:?}");
+        assert!(path[47] > path[0] + 4.0 && path[47] < 234.0, "{path:?}");
+    }
+
+    #[test]
+    fn a_daily_shape_is_learnt_in_days_and_a_weekly_one_in_weeks() {
+        let shape = |h: i64| if h % 168 < 24 { 0.0 } else { 10.0 } + (h % 24) as f32;
+        let mut p = Profile::new(Rates { level: 0.01, trend: 0.0, day: 0.3, week: 0.3 });
+        (0..168 * 5).for_each(|h| p.push(h, Some(shape(h)), true));
+        let mut path = [0.0; 48];
+        p.path(168 * 5 - 1, &mut path);
+        for (i, z) in path.iter().enumerate() {
+            assert!((z - shape(i as i64)).abs() < 3.0, "hour {i}: {z} against {}", shape(i as i64));
+        }
+    }
+}

@@ -1,10 +1,10 @@
 #!/bin/sh
 # M4 hourly, 48 h: the seasonal member beside statsforecast, all in one run and one after the other, one thread each.
 #
-#     benches/peers/m4_hourly.sh SERIES.parquet [AUTOARIMA_SERIES]    # needs cargo and python3 with venv; 20 min of processor time
+#     benches/peers/m4_hourly.sh SERIES.parquet [AUTOARIMA_SERIES]    # needs cargo and python3 with venv; 12 min of processor time
 #
 # SERIES.parquet has the columns id, train, test, as host/forecast/tests/data/m4_hourly has. AutoARIMA takes half a minute a
-# series and gets 24 of them unless told otherwise. KEEP=DIR keeps the environment and the figures there.
+# series and gets 8 of them unless told otherwise. KEEP=DIR keeps the environment and the figures there.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -23,7 +23,7 @@ target=${CARGO_TARGET_DIR:-$root/target}
 peers=""
 for model in snaive24 snaive168 autoets mstl mstl_log mstl_arima mstl_arima_log autoarima; do
     count=0
-    [ "$model" != autoarima ] || count=${2:-24}
+    [ "$model" != autoarima ] || count=${2:-8}
     "$work/venv/bin/python" "$here/m4_hourly.py" "$series" "$model" "$work/$model.npz" "$count"
     peers="$peers $model=$work/$model.npz"
 done

@@ -5,7 +5,7 @@
 //!                                 -> experts learn -> common path of 48 h -> kept until its outcomes are known
 //! ```
 //!
-//! Everything is online, and its memory is bounded by [`Seasonal::BYTES`]. Hours are hours of UTC. All members work on
+//! Everything is online, and its memory is bounded by [`Seasonal::BYTES`] (38 kB). Hours are hours of UTC. All members work on
 //! points of a [`Transform`]; on the log scale seasons are factors and a heavy tail is a spread.
 
 mod bank;

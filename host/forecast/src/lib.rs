@@ -11,6 +11,8 @@
 //!        -> weights per horizon -> weighted quantiles -> conformal shift     |
 //! ```
 //!
+//! [`seasonal`] looks 1 h to 48 h ahead, on hourly rollups of any cadence.
+//!
 //! A *series* is one resource of one VM (or of a host). A *point* is a percent of its capacity, or one unit of
 //! [`foreshade_types::Transform::Log`].
 
@@ -31,6 +33,7 @@ mod quantile;
 pub mod replay;
 pub mod run;
 mod scorer;
+pub mod seasonal;
 mod series;
 mod window;
 

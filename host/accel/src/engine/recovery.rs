@@ -90,10 +90,13 @@ impl Engine {
 
     /// Sends one step of a state to the device in use.
     pub(super) fn send_step(&mut self, id: u32, at: u64, reads_state: bool) -> Result<(), Fault> {
+        // Not to send it would be to wait for an answer that cannot come.
+        let gone = |what: &str| Fault { kind: FaultKind::Lost, what: what.into() };
         let (Some(resident), Some(there)) = (self.states.get_mut(&id), self.active.states.get(&id)) else {
-            return Ok(());
+            return Err(gone("it does not hold the state"));
         };
-        let Some(inputs) = resident.log.get((at - resident.base_at - 1) as usize) else { return Ok(()) };
+        let inputs = resident.log.get((at - resident.base_at - 1) as usize);
+        let inputs = inputs.ok_or_else(|| gone("the inputs of the step are gone"))?;
         let words = (KernelId::LstmStep.spec().extent)(&resident.ints).map(|e| e.words).unwrap_or_default();
         let out = resident.spare_out.pop().unwrap_or_else(|| Slab::zeroed(words[6]));
         let state = reads_state.then(|| Slab::zeroed(words[5]));

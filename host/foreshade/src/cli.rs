@@ -161,8 +161,8 @@ const FORECAST_EXAMPLES: &str = "Examples:
   foreshade forecast --input vms.parquet --origins 144:288:6 --out forecasts.parquet
   foreshade forecast --input vms.parquet --origins 2013-08-02T00:00:00Z:2013-08-03T00:00:00Z:3600 --out f.parquet
   foreshade forecast --input vms.parquet --origins origins.parquet --horizons 0,300 --out f.parquet
-  foreshade forecast --input vms.parquet --origins 276:277:1 --out f.parquet --heat-map heat.svg
-  foreshade forecast --input vms.parquet --origins 276:277:1 --out f.parquet --fan-chart fan.svg --series vm197:cpu_pct
+  foreshade forecast --input vms.parquet --origins 276:276:1 --out f.parquet --heat-map heat.svg
+  foreshade forecast --input vms.parquet --origins 276:276:1 --out f.parquet --fan-chart fan.svg --series vm197:cpu_pct
 
 Only samples up to an origin influence its forecast. Horizon 0 is the largest value of the next 30 min.";
 

@@ -15,7 +15,7 @@ const ORIGIN: usize = 50;
 fn trace(dir: &Path) -> std::path::PathBuf {
     let (mut names, mut slots, mut values) = (vec![], vec![], vec![]);
     for t in 0..SAMPLES {
-        for (name, v) in [("calm", if t == ORIGIN + 4 { 9.5 } else { 7.0 }), ("<b>&", 80.0f32)] {
+        for (name, v) in [("calm", if t == ORIGIN + 5 { 9.5 } else { 7.0 }), ("<b>&", 80.0f32)] {
             names.push(name);
             slots.push(t as i32);
             values.push(v);
@@ -36,7 +36,7 @@ fn trace(dir: &Path) -> std::path::PathBuf {
 }
 
 fn forecast(dir: &Path, series: &str) -> Output {
-    let origins = format!("{ORIGIN}:{}:1", ORIGIN + 1);
+    let origins = format!("{ORIGIN}:{ORIGIN}:1");
     Command::new(env!("CARGO_BIN_EXE_foreshade"))
         .current_dir(dir)
         .args(["forecast", "--input"])

@@ -86,16 +86,13 @@ fn draw(fan: &Fan<'_>, title: &str, far_s: f32) -> String {
     let place = |points: &Points| points.iter().map(|p| (x(p.0), y(p.1))).collect::<Vec<_>>();
     svg.line(&place(&fan.past), "#000000", 1.5, "");
     svg.line(&place(&fan.came), "#c0392b", 1.5, "");
-    for (value, colour, what) in fan
-        .rows
-        .iter()
-        .find(|r| r.horizon_s == 0)
-        .map(|r| (r.quantiles.q95(), "#1f4e8c", "95 % bound of the peak"))
-        .into_iter()
-        .chain(fan.peak.map(|p| (p, "#c0392b", "peak that came")))
+    let bound = fan.rows.iter().find(|r| r.horizon_s == 0).map(|r| r.quantiles.q95());
+    let bound = bound.map(|v| (v, "#1f4e8c", "95 % bound of the peak", 16.0));
+    for (value, colour, what, at) in
+        bound.into_iter().chain(fan.peak.map(|v| (v, "#c0392b", "peak that came", 32.0)))
     {
         svg.line(&[(x(0.0), y(value)), (x(PEAK_S as f32), y(value))], colour, 1.5, "5 3");
-        svg.label((x(0.0) - 6.0, y(value) + 4.0), colour, &format!("{what} {value:.1}"));
+        svg.text((SIZE.0 - RIGHT, at), "end", colour, &format!("{what} {value:.1}"));
     }
     legend(&mut svg);
     svg.finish()

@@ -34,16 +34,6 @@ impl Svg {
         );
     }
 
-    /// Text that lies over lines: it has a white edge.
-    pub(super) fn label(&mut self, (x, y): (f32, f32), fill: &str, text: &str) {
-        let text = escaped(text);
-        let edge = r##"paint-order="stroke" stroke="#ffffff" stroke-width="4""##;
-        let _ = writeln!(
-            self.body,
-            r#"<text x="{x:.1}" y="{y:.1}" text-anchor="end" {edge} fill="{fill}">{text}</text>"#
-        );
-    }
-
     /// `dash`: empty = a whole line.
     pub(super) fn line(&mut self, points: &[(f32, f32)], stroke: &str, width: f32, dash: &str) {
         let at = places(points);

@@ -2,45 +2,23 @@
 //! what is left when nothing is left.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "support/engine.rs"]
+mod support;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use foreshade_accel::backend::{Backend, BackendError, BufferId, DeviceInfo, Job, Ticket, Timing};
-use foreshade_accel::device_cpu::CpuDevice;
 use foreshade_accel::faulty::{Fault, Faulty, SELF_TEST_JOBS};
-use foreshade_accel::lstm_step::{Cell, Head, STEP, Weights};
+use foreshade_accel::lstm_step::STEP;
 use foreshade_accel::{AccelError, Care, Engine, Inputs, KernelId, Opener, Slab, StateId, WeightsId};
-use foreshade_fallback_cpu::Exec;
+use support::{care, cpu, weights};
 
 const SERIES: usize = 100;
 
-fn weights() -> Weights {
-    let v = |n: usize| (0..n).map(|i| 0.4 * (i as f32 * 1.7 + n as f32).sin()).collect::<Vec<_>>();
-    let (input, hidden, stats, width) = (2, 16, 2, 4);
-    let cell = Cell {
-        input,
-        hidden,
-        w_ih: v(4 * hidden * input),
-        w_hh: v(4 * hidden * hidden),
-        b_ih: v(4 * hidden),
-        b_hh: v(4 * hidden),
-    };
-    let head =
-        Head { stats, width, w1: v(width * (hidden + stats)), b1: v(width), w2: v(20 * width), b2: v(20) };
-    Weights::new(vec![cell], Some(head)).unwrap()
-}
-
-fn cpu() -> Box<CpuDevice> {
-    Box::new(CpuDevice::new(Exec::new(None, 1).unwrap()))
-}
-
 fn opener(make: impl Fn() -> Box<dyn Backend> + Send + Sync + 'static) -> (String, Opener) {
     ("device".into(), Arc::new(move || Ok(make())))
-}
-
-fn care() -> Care {
-    Care { deadline: Duration::from_millis(300), check_every: 4, ..Care::default() }
 }
 
 fn engine(devices: Vec<(String, Opener)>, care: Care) -> (Engine, WeightsId) {

@@ -77,6 +77,13 @@ pub fn probe(_options: &ProbeOptions) -> Vec<Found> {
     if !unsafe { cudarc::driver::sys::is_culib_present() } {
         return vec![Err(Absent::driver(DRIVER, "no NVIDIA driver (libcuda.so.1)"))];
     }
+    // A library that lacks a symbol makes the crate panic.
+    std::panic::catch_unwind(devices).unwrap_or_else(|_| {
+        vec![Err(Absent::driver(DRIVER, "the library libcuda.so.1 is not one of NVIDIA's"))]
+    })
+}
+
+fn devices() -> Vec<Found> {
     match CudaContext::device_count() {
         Ok(0) => vec![Err(Absent::driver(DRIVER, "the NVIDIA driver has no device"))],
         Ok(count) => (0..count.unsigned_abs() as usize).map(open).collect(),

@@ -97,9 +97,6 @@ pub const DRIVERS: &[Driver] = &[
 
 /// Each library's devices, or that this program was built without it.
 mod library {
-    #[cfg(not(all(feature = "cuda", feature = "opencl", feature = "wgpu")))]
-    use crate::probe::{Found, ProbeOptions};
-
     #[cfg(feature = "cuda")]
     pub(super) use crate::cuda::probe as cuda;
     #[cfg(feature = "opencl")]
@@ -149,6 +146,10 @@ pub fn open(name: &str, options: &OpenOptions) -> Result<Engine, AccelError> {
         Some((driver, simd)) => (driver, Some(simd.to_owned())),
         None => (name, None),
     };
+    if simd.is_some() && driver != "cpu" {
+        let reason = "only cpu takes an instruction set, such as cpu@avx2".into();
+        return Err(AccelError::Unavailable { name: name.escape_default().take(64).collect(), reason });
+    }
     let known = |d: &&Driver| d.name == driver;
     if driver != AUTO && !DRIVERS.iter().any(|d| known(&d)) {
         return Err(AccelError::UnknownDriver {
@@ -170,16 +171,15 @@ pub fn open(name: &str, options: &OpenOptions) -> Result<Engine, AccelError> {
         match first(d, &ask(d)) {
             Ok(device) => {
                 devices.push((d.name.to_owned(), opener(*d, ask(d), device)));
-                break;
             }
             Err(absent) if reason.is_empty() => reason = absent.reason,
             Err(_) => {}
         }
     }
-    let Some((chosen, _)) = devices.first() else {
+    if devices.is_empty() {
         return Err(AccelError::Unavailable { name: name.into(), reason });
-    };
-    if chosen != "cpu" {
+    }
+    if devices.iter().all(|(name, _)| name != "cpu") {
         devices.extend(DRIVERS.iter().filter(|d| d.name == "cpu").filter_map(|d| {
             let device = first(d, &ask(d)).ok()?;
             Some((d.name.to_owned(), opener(*d, ask(d), device)))

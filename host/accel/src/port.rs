@@ -11,12 +11,15 @@ use foreshade_kernels::KernelId;
 
 use crate::backend::{Backend, BackendError, BufferId, DeviceInfo, Job, Ticket, Timing};
 
-/// Commands that may wait for the device: two jobs in flight with their collects, and a few buffers to free.
+/// Commands that may wait for the device: two jobs in flight with their collects, each with buffers to free.
 const QUEUE: usize = 64;
+
+/// Longest to wait for a device to end: its driver may hang there too, and nobody needs it any more.
+const TEARDOWN: Duration = Duration::from_millis(250);
 
 enum Command {
     Alloc(usize),
-    Free(BufferId),
+    Free(Vec<BufferId>),
     WarmUp(KernelId),
     Submit(Job),
     Collect(Ticket),
@@ -52,6 +55,8 @@ pub struct Port {
     thread: Option<JoinHandle<()>>,
     /// Answers to submits that came while something else was waited for.
     tickets: VecDeque<Result<Ticket, BackendError>>,
+    /// Buffers to free with the next command.
+    freed: Vec<BufferId>,
     /// It answered too late or not at all: its thread is not waited for any more.
     dead: bool,
 }
@@ -84,6 +89,7 @@ impl Port {
             replies,
             thread: Some(thread),
             tickets: VecDeque::new(),
+            freed: Vec::new(),
             dead: false,
         })
     }
@@ -110,10 +116,9 @@ impl Port {
         }
     }
 
-    /// As [`Backend::free`]; does not wait.
+    /// As [`Backend::free`], with the next command: any number of them takes one place in the queue.
     pub fn free(&mut self, buffer: BufferId) {
-        // A device that cannot be told is dead, and its memory with it.
-        let _ = self.send(Command::Free(buffer));
+        self.freed.push(buffer);
     }
 
     /// As [`Backend::warm_up`].
@@ -151,9 +156,12 @@ impl Port {
             },
         };
         self.send(Command::Collect(ticket))?;
-        match self.receive(patience.saturating_sub(started.elapsed()))? {
-            Reply::Done(done) => Ok(done?),
-            _ => Err(self.give_up(PortError::Gone)),
+        match self.receive(patience.saturating_sub(started.elapsed())) {
+            Ok(Reply::Done(done)) => Ok(done?),
+            Ok(_) => Err(self.give_up(PortError::Gone)),
+            // What was left of the deadline says nothing to a reader.
+            Err(PortError::Late(_)) => Err(PortError::Late(patience)),
+            Err(other) => Err(other),
         }
     }
 
@@ -171,11 +179,18 @@ impl Port {
         self.dead = true;
     }
 
+    /// May it still be asked? Not after it was late, crashed or was abandoned.
+    pub fn is_alive(&self) -> bool {
+        !self.dead
+    }
+
     fn send(&mut self, command: Command) -> Result<(), PortError> {
         let Some(commands) = self.commands.as_ref().filter(|_| !self.dead) else {
             return Err(PortError::Gone);
         };
-        match commands.try_send(command) {
+        let freed = std::mem::take(&mut self.freed);
+        let frees = (!freed.is_empty()).then_some(Command::Free(freed));
+        match frees.into_iter().chain([command]).try_for_each(|c| commands.try_send(c)) {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(_)) => Err(self.give_up(PortError::Late(Duration::ZERO))),
             Err(TrySendError::Disconnected(_)) => Err(self.give_up(PortError::Gone)),
@@ -211,9 +226,17 @@ impl Drop for Port {
     fn drop(&mut self) {
         self.commands = None;
         // A dead device may never come back; waiting for it would hang its user too.
-        if let Some(thread) = self.thread.take().filter(|_| !self.dead) {
-            let _ = thread.join();
+        let Some(thread) = self.thread.take().filter(|_| !self.dead) else { return };
+        let started = Instant::now();
+        loop {
+            match self.replies.recv_timeout(TEARDOWN.saturating_sub(started.elapsed())) {
+                Ok(_) => {}
+                Err(RecvTimeoutError::Timeout) => return,
+                // The device is dropped before its end of the channel.
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
         }
+        let _ = thread.join();
     }
 }
 
@@ -221,8 +244,8 @@ fn serve(mut device: Box<dyn Backend>, inbox: &Receiver<Command>, outbox: &SyncS
     while let Ok(command) = inbox.recv() {
         let reply = match command {
             Command::Alloc(words) => Reply::Buffer(device.alloc(words)),
-            Command::Free(buffer) => {
-                device.free(buffer);
+            Command::Free(buffers) => {
+                buffers.into_iter().for_each(|b| device.free(b));
                 continue;
             }
             Command::WarmUp(kernel) => Reply::Warm(device.warm_up(kernel)),

@@ -75,10 +75,25 @@ impl Absent {
     }
 }
 
+/// What [`DISABLE`] may name.
+const LIBRARIES: [&str; 3] = ["opencl", "cuda", "wgpu"];
+
 /// Is this library named in [`DISABLE`]? Then the reason to give.
 pub fn disabled(library: &str) -> Option<String> {
     let list = std::env::var(DISABLE).unwrap_or_default();
     list.split(',').any(|name| name.trim() == library).then(|| format!("disabled by {DISABLE}"))
+}
+
+/// A line about what [`DISABLE`] names and nobody knows.
+pub fn disable_problem() -> Option<String> {
+    problem(&std::env::var(DISABLE).unwrap_or_default())
+}
+
+fn problem(list: &str) -> Option<String> {
+    let unknown =
+        list.split(',').map(str::trim).find(|name| !name.is_empty() && !LIBRARIES.contains(name))?;
+    let unknown: String = unknown.escape_default().take(64).collect();
+    Some(format!("{DISABLE} names '{unknown}', which disables nothing; it takes {}", LIBRARIES.join(", ")))
 }
 
 /// The first lines of a compiler's log or a driver's words in one line of at most 300 characters.
@@ -90,6 +105,18 @@ pub(crate) fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_word_that_disables_nothing_is_named() {
+        assert_eq!(problem(""), None);
+        assert_eq!(problem("opencl, wgpu,"), None);
+        for word in ["OPENCL", "opencl;wgpu", "cpu", "all"] {
+            assert!(
+                problem(&format!("cuda,{word}")).is_some_and(|p| p.contains(&format!("'{word}'"))),
+                "{word}"
+            );
+        }
+    }
 
     #[test]
     fn a_reason_is_one_short_line() {

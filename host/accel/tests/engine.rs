@@ -1,39 +1,20 @@
 //! The engine's promise: whatever a device does, the caller gets the right result in the same call.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "support/engine.rs"]
+mod support;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use foreshade_accel::device_cpu::CpuDevice;
 use foreshade_accel::faulty::{Fault, Faulty, SELF_TEST_JOBS};
-use foreshade_accel::lstm_step::{Cell, Head, RESET, STEP, Weights};
+use foreshade_accel::lstm_step::{RESET, STEP};
 use foreshade_accel::{AccelError, Care, Engine, FaultKind, KernelId, Opener, Slab, StateId};
-use foreshade_fallback_cpu::Exec;
+use support::{care, cpu, weights};
 
 const SERIES: usize = 100;
 const TICKS: u64 = 20;
-
-/// 2 inputs, 16 units, 2 statistics, a head of 4.
-fn weights() -> Weights {
-    let v = |n: usize| (0..n).map(|i| 0.4 * (i as f32 * 1.7 + n as f32).sin()).collect::<Vec<_>>();
-    let (input, hidden, stats, width) = (2, 16, 2, 4);
-    let cell = Cell {
-        input,
-        hidden,
-        w_ih: v(4 * hidden * input),
-        w_hh: v(4 * hidden * hidden),
-        b_ih: v(4 * hidden),
-        b_hh: v(4 * hidden),
-    };
-    let head =
-        Head { stats, width, w1: v(width * (hidden + stats)), b1: v(width), w2: v(20 * width), b2: v(20) };
-    Weights::new(vec![cell], Some(head)).unwrap()
-}
-
-fn cpu() -> Box<CpuDevice> {
-    Box::new(CpuDevice::new(Exec::new(None, 1).unwrap()))
-}
 
 fn cpu_opener() -> (String, Opener) {
     ("cpu".into(), Arc::new(|| Ok(cpu() as _)))
@@ -47,10 +28,6 @@ fn ill_once(fault: Fault, well: u64, ill: u64) -> (String, Opener) {
         Ok(Box::new(Faulty::new(cpu(), fault, SELF_TEST_JOBS + well, ill)) as _)
     };
     ("faulty".into(), Arc::new(open))
-}
-
-fn care() -> Care {
-    Care { deadline: Duration::from_millis(300), check_every: 4, ..Care::default() }
 }
 
 /// Engine with a state; the care's probes come late unless a test wants them.

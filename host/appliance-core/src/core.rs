@@ -14,7 +14,6 @@ use foreshade_wire::{Column, Row, TelemetryView};
 use thiserror::Error;
 
 use crate::fleet_state::{FleetState, VmState, demand};
-use crate::grid;
 use crate::planning::{Forecasts, Scene, show};
 use crate::{CoreConfig, FollowLine, Record};
 
@@ -406,7 +405,6 @@ impl Core {
         self.history.push(cpu.zip(throttled).map(|(u, t)| demand(*u, *t)));
         let f = self.forecaster.step(&self.points).map_err(|source| CoreError::Forecast { tick, source })?;
         f.clone_into(&mut self.forecasts);
-        self.forecasts.iter_mut().for_each(grid::round);
         let scored = tick >= self.config.first_decision;
         self.scorer.tick(&self.points, scored.then_some(&self.forecasts));
         Ok(())

@@ -13,7 +13,6 @@ mod config;
 mod core;
 mod fleet_state;
 mod follow;
-pub mod grid;
 mod journal;
 mod planning;
 

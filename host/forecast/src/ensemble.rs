@@ -106,6 +106,39 @@ mod tests {
     }
 
     #[test]
+    fn the_whole_is_no_worse_than_its_best_member() {
+        // Members forecast a noisy level each with its own error; which of them is best changes three times.
+        let t = Tuning::default();
+        let mut e = Ensemble::default();
+        let mut state = 1u64;
+        let mut noise = move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+        };
+        let spread = [-0.9, 0.0, 0.8, 0.9, 0.98];
+        let (mut own, mut whole) = ([0.0f64; COUNT], 0.0f64);
+        for tick in 0..4000 {
+            let level = 50.0 + 5.0 * noise();
+            let best = tick / 1000;
+            let voices: [Option<Voice>; COUNT] = std::array::from_fn(|m| {
+                let bias = if m == best { 0.0 } else { 1.0 + m as f32 };
+                let q = spread.map(|s| level + bias + 2.0 * s);
+                Some(Voice { mean: q[1], q })
+            });
+            let y = level + 2.0 * noise();
+            whole += f64::from(pinball(&e.combine(&t, &voices).unwrap().q, y));
+            for (sum, v) in own.iter_mut().zip(voices.iter().flatten()) {
+                *sum += f64::from(pinball(&v.q, y));
+            }
+            e.learn(&t, &voices, y, 1.0);
+        }
+        let best = own.iter().copied().fold(f64::INFINITY, f64::min);
+        println!("members {own:?}, ensemble {whole}");
+        // No fixed member is best throughout, so following the best of late must be ahead of each of them.
+        assert!(whole < 0.9 * best, "{whole} {best}");
+    }
+
+    #[test]
     fn a_perfect_member_does_not_divide_by_zero() {
         let t = Tuning::default();
         let mut e = Ensemble::default();

@@ -11,21 +11,29 @@
 //!        -> weights per horizon -> weighted quantiles -> conformal shift     |
 //! ```
 //!
+//! [`seasonal`] looks 1 h to 48 h ahead, on hourly rollups of any cadence.
+//!
 //! A *series* is one resource of one VM (or of a host). A *point* is a percent of its capacity, or one unit of
 //! [`foreshade_types::Transform::Log`].
 
 pub mod aggregate;
+pub mod anomaly;
 mod conformal;
 mod ensemble;
+pub mod exact;
 pub mod features;
 mod fleet;
+pub mod grid;
+pub mod hazard;
 mod learned;
 pub mod levinson;
 pub mod lstm;
 mod members;
 mod quantile;
+pub mod replay;
 pub mod run;
 mod scorer;
+pub mod seasonal;
 mod series;
 mod window;
 

@@ -3,6 +3,7 @@
 
 mod origins;
 mod output;
+mod told;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use thiserror::Error;
 
 pub use self::origins::Origins;
 use self::output::Rows;
+pub use self::told::{Row, Told};
 use crate::lstm::LstmModel;
 use crate::{Fleet, FleetConfig, ForecastError, SeriesProfile};
 
@@ -91,7 +93,15 @@ pub struct Summary {
 ///
 /// # Errors
 /// See [`RunError`]; then no file was written.
-pub fn run(request: &Request<'_>, mut progress: impl FnMut(u64, u64)) -> Result<Summary, RunError> {
+pub fn run(request: &Request<'_>, progress: impl FnMut(u64, u64)) -> Result<Summary, RunError> {
+    tell(request, progress).map(|(summary, _)| summary)
+}
+
+/// As [`run`], and hands over what was written, beside the trace it came from.
+///
+/// # Errors
+/// See [`RunError`]; then no file was written.
+pub fn tell(request: &Request<'_>, mut progress: impl FnMut(u64, u64)) -> Result<(Summary, Told), RunError> {
     let trace = Trace::read(request.input)?;
     let horizons = horizons(request.horizons_s, trace.cadence_s)?;
     let asked = request.origins.resolve(&trace)?;
@@ -110,7 +120,8 @@ pub fn run(request: &Request<'_>, mut progress: impl FnMut(u64, u64)) -> Result<
         found.into_iter().for_each(|f| rows.push(&trace, c, &f));
     }
     let rows = output::write(rows, request.out)?;
-    Ok(Summary { series: trace.vms.len() * trace.columns.len(), samples, rows })
+    let summary = Summary { series: trace.vms.len() * trace.columns.len(), samples, rows: rows.num_rows() };
+    Ok((summary, Told::new(trace, rows)))
 }
 
 /// A forecast at an asked origin, in points.

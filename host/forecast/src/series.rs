@@ -5,6 +5,7 @@ use foreshade_types::{Horizon, Quantiles, Readiness, SeriesForecast};
 use crate::conformal::{self, Shifts};
 use crate::ensemble::{self, Ensemble};
 use crate::features::{FeatureWindow, Features};
+use crate::grid;
 use crate::learned;
 use crate::members::{self, COUNT, Scratch, Voice};
 use crate::window::Window;
@@ -110,9 +111,9 @@ impl Series {
                 (out.mean[i], out.quantiles[i]) = cold(&self.window);
                 continue;
             };
-            let shifted = track.shifts.apply(&voice.q, scale);
+            let shifted = track.shifts.apply(&voice.q, scale).map(grid::near);
             track.pending[slot] = Some(Pending { voices: self.voices[i], shifted, scale });
-            out.mean[i] = voice.mean.max(0.0);
+            out.mean[i] = grid::near(voice.mean.max(0.0));
             out.quantiles[i] = Quantiles(conformal::in_order(shifted));
         }
     }

@@ -36,6 +36,54 @@ fn coverage_holds_while_the_noise_comes_and_goes() {
     assert!((s.peak_violations95 - 0.05).abs() < 0.02, "{s:?}");
 }
 
+/// Steps after which bounds hold again: one hour at 300 s.
+const HOLDS_STEPS: usize = 12;
+/// Steps after which they are no wider than they must be: the window has passed, and the shifts have come back.
+const TIGHT_STEPS: usize = 156;
+
+#[test]
+fn a_drift_is_absorbed_in_a_stated_number_of_steps() {
+    const SERIES: usize = 60;
+    const DRIFT: usize = 500;
+    const AFTER: usize = TIGHT_STEPS + 60;
+    // Twice the level and twice the noise from one sample to the next.
+    let series: Vec<Vec<f32>> = (0..SERIES as u64)
+        .map(|s| {
+            let mut g = Lcg(7 * s + 1);
+            let at = |t: usize| if t < DRIFT { (30.0, 2.0) } else { (60.0, 4.0) };
+            (0..DRIFT + AFTER + 12).map(|t| (at(t).0 + at(t).1 * g.normal()).max(0.0)).collect()
+        })
+        .collect();
+    let mut fleet = fleet(SERIES, 300, 2, true);
+    let mut missed = vec![0usize; DRIFT + AFTER];
+    let mut over = vec![0f32; DRIFT + AFTER];
+    for t in 0..DRIFT + AFTER {
+        let points: Vec<f32> = series.iter().map(|s| s[t]).collect();
+        for (s, f) in series.iter().zip(fleet.step(&points).unwrap()) {
+            let peak = s[t + 1..=t + 6].iter().copied().fold(0.0, f32::max);
+            let bound = f.quantiles[0].q95();
+            missed[t] += usize::from(peak > bound);
+            over[t] += (bound - peak) / SERIES as f32;
+        }
+    }
+    let rate =
+        |from: usize, n: usize| missed[from..from + n].iter().sum::<usize>() as f32 / (n * SERIES) as f32;
+    let width = |from: usize, n: usize| over[from..from + n].iter().sum::<f32>() / n as f32;
+    for k in 0..AFTER / 12 {
+        println!(
+            "{:>3} steps after: {:.3} missed, {:.1} over",
+            12 * k,
+            rate(DRIFT + 12 * k, 12),
+            width(DRIFT + 12 * k, 12)
+        );
+    }
+    assert!((0.02..0.09).contains(&rate(300, 200)), "before: {}", rate(300, 200));
+    assert!(rate(DRIFT + HOLDS_STEPS, 60) < 0.08, "{}", rate(DRIFT + HOLDS_STEPS, 60));
+    // Twice the noise needs at least twice the room. While the jump is in the window it takes eight times as much.
+    let (now, before) = (width(DRIFT + TIGHT_STEPS, 60), width(300, 200));
+    assert!(now < 4.0 * before, "{now} {before}");
+}
+
 #[test]
 fn readiness_says_how_much_is_known() {
     let mut fleet = fleet(1, 300, 1, true);

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::Failure;
 use crate::cli::BenchArgs;
 use crate::devices::{aligned, threads};
-use crate::offline::open;
+use crate::offline::options;
 use crate::view::{name, say};
 
 use meter::Times;
@@ -82,8 +82,13 @@ pub(crate) fn command(args: &BenchArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A tick's deadline would end the measurement of work that no tick has.
+const DEADLINE: Duration = Duration::from_secs(60);
+
 fn device(args: &BenchArgs) -> Result<Engine, Failure> {
-    open(&args.backend, args.threads)
+    let mut options = options(args.threads);
+    options.care.deadline = DEADLINE;
+    foreshade_accel::open(&args.backend, &options).map_err(|e| Failure::Usage(e.to_string()))
 }
 
 /// A result that cannot be: a figure of it would mean nothing.

@@ -161,6 +161,8 @@ const FORECAST_EXAMPLES: &str = "Examples:
   foreshade forecast --input vms.parquet --origins 144:288:6 --out forecasts.parquet
   foreshade forecast --input vms.parquet --origins 2013-08-02T00:00:00Z:2013-08-03T00:00:00Z:3600 --out f.parquet
   foreshade forecast --input vms.parquet --origins origins.parquet --horizons 0,300 --out f.parquet
+  foreshade forecast --input vms.parquet --origins 276:276:1 --out f.parquet --heat-map heat.svg
+  foreshade forecast --input vms.parquet --origins 276:276:1 --out f.parquet --fan-chart fan.svg --series vm197:cpu_pct
 
 Only samples up to an origin influence its forecast. Horizon 0 is the largest value of the next 30 min.";
 
@@ -186,6 +188,15 @@ pub struct ForecastArgs {
     /// Where to write
     #[arg(long, value_name = "OUT.parquet")]
     pub out: PathBuf,
+    /// Draw VM x horizon for every column, from each series' newest origin
+    #[arg(long, value_name = "OUT.svg")]
+    pub heat_map: Option<PathBuf>,
+    /// Draw one series: its past, the fan of its forecast, and what came
+    #[arg(long, value_name = "OUT.svg", requires = "series")]
+    pub fan_chart: Option<PathBuf>,
+    /// Series of the fan chart, and its column where that is not the first
+    #[arg(long, value_name = "NAME[:COLUMN]", requires = "fan_chart")]
+    pub series: Option<String>,
     /// Threads; results do not depend on it
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub threads: u16,

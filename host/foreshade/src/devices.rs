@@ -79,7 +79,14 @@ pub(crate) fn command(args: &DevicesArgs) -> Result<(), Failure> {
     } else {
         say(&listing.text());
     }
-    Ok(())
+    let failed = listing.drivers.iter().filter(|d| d.self_test.as_ref().is_some_and(|t| !t.ok));
+    match failed.map(|d| d.driver).collect::<Vec<_>>() {
+        failed if failed.is_empty() => Ok(()),
+        failed => Err(Failure::Failed(format!(
+            "self-test failed: {}; leave it out with --backend",
+            failed.join(", ")
+        ))),
+    }
 }
 
 impl Listing {
@@ -172,7 +179,7 @@ impl DriverRow {
             state += &verdict;
         }
         let form = row.form.clone() + &threads(row.threads);
-        [self.driver.into(), row.device.clone(), form, memory, state, row.version.clone()]
+        [self.driver.into(), row.device.clone(), form, memory, state, short(&row.version)]
     }
 
     fn passed(&self, p: &Passed) -> [String; 6] {
@@ -194,6 +201,15 @@ impl DeviceRow {
             software: i.software,
             kernels: seen.kernels.iter().map(|k| k.name()).collect(),
         }
+    }
+}
+
+/// The beginning of a text that some drivers make long; the object has the whole.
+fn short(text: &str) -> String {
+    const MOST: usize = 28;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}..", text[..end].trim_end()),
+        None => text.to_owned(),
     }
 }
 

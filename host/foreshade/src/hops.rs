@@ -11,6 +11,8 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::warnings::Warnings;
+
 /// Durations by hop, microseconds.
 type Durations = Arc<Mutex<[Vec<f32>; HOPS.len()]>>;
 
@@ -27,7 +29,9 @@ impl HopTimer {
     pub(crate) fn install() -> Self {
         use tracing_subscriber::prelude::*;
         let timer = Self::default();
-        let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(timer.clone()));
+        let _ = tracing::subscriber::set_global_default(
+            tracing_subscriber::registry().with(timer.clone()).with(Warnings),
+        );
         timer
     }
 

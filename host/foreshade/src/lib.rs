@@ -8,8 +8,10 @@ mod error;
 mod hops;
 mod offline;
 mod output;
+mod picture;
 mod trace;
 pub mod view;
+mod warnings;
 
 pub use error::Failure;
 pub use trace::Traces;
@@ -18,6 +20,13 @@ use cli::{Cli, Command};
 
 /// Runs a parsed command line. Returns when the command is done.
 pub fn run(cli: Cli) -> Result<(), Failure> {
+    // The demo installs them beside the timer of its hops.
+    if !matches!(cli.command, Command::Demo(_)) {
+        warnings::Warnings::install();
+    }
+    if let Some(problem) = foreshade_accel::probe::disable_problem() {
+        eprintln!("foreshade: {problem}");
+    }
     let done = match cli.command {
         Command::Demo(args) => demo::command(args),
         Command::Backtest(args) => offline::backtest(&args),

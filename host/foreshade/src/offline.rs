@@ -9,7 +9,7 @@ use foreshade_accel::{Engine, OpenOptions};
 use foreshade_appliance_core::{Core, CoreConfig, MemoryJournal};
 use foreshade_forecast::Fleet as Forecaster;
 use foreshade_forecast::lstm::LstmModel;
-use foreshade_forecast::run::{Origins, Request, RunError};
+use foreshade_forecast::run::{Origins, Request, RunError, Told};
 use foreshade_plan::baseline::Baseline;
 use foreshade_plan::{Mode, Policy};
 use foreshade_sim::backtest;
@@ -17,7 +17,8 @@ use foreshade_sim::fleet::Fleet;
 use foreshade_sim::report::{PolicyReport, Report};
 
 use crate::cli::{BacktestArgs, ForecastArgs};
-use crate::output::{check, write_json};
+use crate::output::{check, write_json, write_text};
+use crate::picture::{fan_chart, heat_map};
 use crate::view::{Progress, say, table};
 use crate::{Failure, Traces};
 
@@ -28,7 +29,8 @@ pub(crate) const BASELINES: [(&str, Baseline); 3] =
 /// How this program opens devices: built kernels are kept in the user's cache folder.
 pub(crate) fn options(threads: u16) -> OpenOptions {
     let folder = |name: &str, below: &str| {
-        std::env::var_os(name).filter(|v| !v.is_empty()).map(|v| PathBuf::from(v).join(below))
+        // The XDG specification has relative paths ignored.
+        std::env::var_os(name).map(PathBuf::from).filter(|v| v.is_absolute()).map(|v| v.join(below))
     };
     let cache_dir = folder("XDG_CACHE_HOME", "foreshade").or_else(|| folder("HOME", ".cache/foreshade"));
     OpenOptions { threads: usize::from(threads), cache_dir, ..OpenOptions::default() }
@@ -121,7 +123,9 @@ fn replay(fleet: &Fleet, policy: &Policy, args: &BacktestArgs) -> Result<Report,
 
 /// `foreshade forecast`
 pub(crate) fn forecast(args: &ForecastArgs) -> Result<(), Failure> {
-    check(&args.out)?;
+    for file in [Some(&args.out), args.heat_map.as_ref(), args.fan_chart.as_ref()].into_iter().flatten() {
+        check(file)?;
+    }
     let origins: Origins = args.origins.parse().map_err(|e: RunError| Failure::Usage(e.to_string()))?;
     drop(open(&args.backend, args.threads)?);
     let model = match &args.model {
@@ -144,10 +148,10 @@ pub(crate) fn forecast(args: &ForecastArgs) -> Result<(), Failure> {
         backend: &|| foreshade_accel::open(&args.backend, &options),
     };
     let mut progress = None;
-    let done = foreshade_forecast::run::run(&request, |done, total| {
+    let done = foreshade_forecast::run::tell(&request, |done, total| {
         progress.get_or_insert_with(|| Progress::new(total, "forecast", false)).at(done);
     });
-    let done = done.map_err(|e| match e {
+    let (done, told) = done.map_err(|e| match e {
         RunError::Horizon(_) | RunError::Origins(_) => Failure::Usage(e.to_string()),
         e => Failure::failed(&e),
     })?;
@@ -156,5 +160,22 @@ pub(crate) fn forecast(args: &ForecastArgs) -> Result<(), Failure> {
     }
     let out = args.out.display();
     say(&format!("{out}: {} rows from {} series, {} samples\n", done.rows, done.series, done.samples));
+    draw(args, &told)
+}
+
+/// The pictures that were asked for.
+fn draw(args: &ForecastArgs, told: &Told) -> Result<(), Failure> {
+    if let Some(path) = &args.heat_map {
+        write_text(path, &heat_map(told))?;
+    }
+    if let (Some(path), Some(series)) = (&args.fan_chart, &args.series) {
+        let (name, column) = match series.rsplit_once(':') {
+            Some((name, column)) => (name, Some(column)),
+            None => (series.as_str(), None),
+        };
+        let picture = fan_chart(told, name, column)
+            .map_err(|why| Failure::Usage(format!("--series {series}: {why}")))?;
+        write_text(path, &picture)?;
+    }
     Ok(())
 }

@@ -28,11 +28,15 @@ pub(crate) fn check(path: &Path) -> Result<(), Failure> {
     }
 }
 
+/// [`write_text`] of a value as JSON.
+pub(crate) fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| cannot(path, &e))?;
+    write_text(path, &(text + "\n"))
+}
+
 /// Writes beside the file and renames. A link is followed; what is no regular file (a pipe, a device) is written to, never
 /// replaced.
-pub(crate) fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), Failure> {
-    let mut text = serde_json::to_string_pretty(value).map_err(|e| cannot(path, &e))?;
-    text.push('\n');
+pub(crate) fn write_text(path: &Path, text: &str) -> Result<(), Failure> {
     let target: PathBuf = match fs::metadata(path) {
         Ok(m) if !m.is_file() => return fs::write(path, text).map_err(|e| cannot(path, &e)),
         Ok(_) => fs::canonicalize(path).map_err(|e| cannot(path, &e))?,

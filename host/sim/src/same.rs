@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use foreshade_accel::Engine;
-use foreshade_appliance_core::{Core, Effect, Event, grid};
+use foreshade_appliance_core::{Core, Effect, Event};
 use foreshade_enact::Desk;
-use foreshade_forecast::Fleet as Forecaster;
 use foreshade_forecast::lstm::LstmModel;
+use foreshade_forecast::{Fleet as Forecaster, grid};
 use foreshade_plan::Policy;
 use foreshade_types::{
     Action, ControllerId, Decision, HostId, Outcome, RackId, Reason, SeriesForecast, Tick, VmId,

@@ -7,6 +7,7 @@ mod decision;
 mod forecast;
 mod ids;
 mod resource;
+mod trace_data;
 mod units;
 
 pub use decision::{
@@ -15,4 +16,5 @@ pub use decision::{
 pub use forecast::{Horizon, LEVELS, Quantiles, Readiness, SeriesForecast};
 pub use ids::{ControllerId, HostId, RackId, Tick, VmId};
 pub use resource::{RESOURCES, Resource, Transform};
+pub use trace_data::{EVENT_KINDS, EventKind, TraceData, Usage};
 pub use units::{Allocation, Mebibytes, Millicores, VmSize};

@@ -1,10 +1,14 @@
 //! Lane `bite`: each mutant of `bite/*.toml` changes one place of the sources; the test it names must then fail.
 //!
-//! The tree is copied to `target/bite/tree` and built in `target/bite/target`, so nothing here touches the sources or
-//! the build beside which a person works, and only the mutated crate is built again.
+//! The tree is copied to `target/bite/tree-0` and built in `target/bite/target-0`, so nothing here touches the sources or
+//! the build beside which a person works, and only the mutated crate is built again. Building one crate and running one
+//! test keep one core busy, so there are two such copies where there are two cores.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -16,6 +20,8 @@ use crate::sheet::Sheet;
 
 /// Longest a build may take, the first one included.
 const BUILD_LIMIT_S: u64 = 1200;
+/// Copies at most: each holds its own build of the dependencies, some 3 GB.
+const COPIES_MAX: usize = 2;
 /// Longest a mutated test may run; one that hangs has noticed the mutant.
 const TEST_LIMIT_S: u64 = 180;
 
@@ -81,48 +87,72 @@ pub fn mutate(text: &str, find: &str, replace: &str) -> Result<String> {
 
 /// Runs the mutants, or the one named.
 pub fn run_lane(house: &House, sheet: &mut Sheet, only: Option<&str>) {
-    let mut mutants = Vec::new();
+    let (mut mutants, mut copies) = (Vec::new(), 1);
     let ready = sheet.check("copy of the tree", || {
         mutants = load(house)?;
         if let Some(name) = only {
             mutants.retain(|m| m.name == name);
         }
         ensure!(!mutants.is_empty(), "no mutant{}", only.map(|n| format!(" named {n}")).unwrap_or_default());
-        seed(house)?;
-        let changed = sync(house)?;
-        Ok(format!("{changed} files copied, {} mutants", mutants.len()))
+        copies =
+            thread::available_parallelism().map_or(1, usize::from).clamp(1, COPIES_MAX).min(mutants.len());
+        let mut changed = 0;
+        for copy in 0..copies {
+            seed(house, copy)?;
+            changed += sync(house, copy)?;
+        }
+        Ok(format!("{changed} files copied, {} mutants in {copies} copies", mutants.len()))
     });
     if !ready {
         return;
     }
-    let tree = Tree { house, root: tree_root(house), clean: BTreeMap::new() };
-    let rows = run_all(tree, sheet, &mutants);
+    let rows = run_all(house, copies, sheet, &mutants);
     print!("{}", aligned(&rows));
 }
 
-fn run_all(mut tree: Tree<'_>, sheet: &mut Sheet, mutants: &[Mutant]) -> Vec<[String; 4]> {
+/// What became of a mutant.
+struct Tried {
+    index: usize,
+    outcome: Result<String>,
+    seconds: f64,
+}
+
+fn run_all(house: &House, copies: usize, sheet: &mut Sheet, mutants: &[Mutant]) -> Vec<[String; 4]> {
     let start = Instant::now();
+    let (next, clean) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
+    let (tell, hear) = mpsc::channel();
     let mut rows = Vec::new();
-    for (i, m) in mutants.iter().enumerate() {
-        let left = match i {
-            0 => "the first one builds the dependencies".into(),
-            _ => format!(
-                "about {:.0} s left",
-                start.elapsed().as_secs_f64() / i as f64 * (mutants.len() - i) as f64
-            ),
-        };
-        println!("[{}/{}] {left}", i + 1, mutants.len());
-        let at = Instant::now();
-        let held = sheet.check(&m.name, || tree.try_mutant(m));
-        let outcome = if held { "caught" } else { "NOT CAUGHT" };
-        rows.push([
-            m.name.clone(),
-            m.rows.join(" "),
-            outcome.into(),
-            format!("{:.1} s", at.elapsed().as_secs_f64()),
-        ]);
-    }
+    thread::scope(|scope| {
+        for copy in 0..copies {
+            let tree = Tree { house, copy, clean: &clean };
+            let (next, tell) = (&next, tell.clone());
+            scope.spawn(move || {
+                while let Some((index, m)) = take(next, mutants) {
+                    let at = Instant::now();
+                    let outcome = tree.try_mutant(m);
+                    // Nobody hears it any more once the lane has given up.
+                    let _ = tell.send(Tried { index, outcome, seconds: at.elapsed().as_secs_f64() });
+                }
+            });
+        }
+        drop(tell);
+        for (done, tried) in hear.into_iter().enumerate() {
+            let m = &mutants[tried.index];
+            let held = sheet.check(&m.name, || tried.outcome);
+            let outcome = if held { "caught" } else { "NOT CAUGHT" };
+            let left_s =
+                start.elapsed().as_secs_f64() / (done + 1) as f64 * (mutants.len() - done - 1) as f64;
+            println!("[{}/{}] {:.1} s; about {left_s:.0} s left", done + 1, mutants.len(), tried.seconds);
+            rows.push([m.name.clone(), m.rows.join(" "), outcome.into(), format!("{:.1} s", tried.seconds)]);
+        }
+    });
     rows
+}
+
+/// The next mutant that nobody has taken.
+fn take<'a>(next: &AtomicUsize, mutants: &'a [Mutant]) -> Option<(usize, &'a Mutant)> {
+    let index = next.fetch_add(1, Ordering::Relaxed);
+    mutants.get(index).map(|m| (index, m))
 }
 
 fn aligned(rows: &[[String; 4]]) -> String {
@@ -135,19 +165,19 @@ fn aligned(rows: &[[String; 4]]) -> String {
     text
 }
 
-/// The copy that is mutated.
+/// A copy that is mutated.
 struct Tree<'a> {
     house: &'a House,
-    root: PathBuf,
-    /// Outcome of each test on the clean tree, run once.
-    clean: BTreeMap<String, Result<u32, String>>,
+    copy: usize,
+    /// Outcome of each test on the clean tree, run once by whichever copy needs it first.
+    clean: &'a Mutex<BTreeMap<String, Result<u32, String>>>,
 }
 
 impl Tree<'_> {
     fn cargo_test(&self, before: &[&str], test: &str, limit_s: u64) -> Result<Done> {
         let mut cmd = self.house.command("cargo");
-        cmd.current_dir(&self.root)
-            .env("CARGO_TARGET_DIR", self.house.target.join("bite/target"))
+        cmd.current_dir(tree_root(self.house, self.copy))
+            .env("CARGO_TARGET_DIR", target(self.house, self.copy))
             .arg("test")
             .args(before)
             .args(test.split_whitespace());
@@ -155,27 +185,29 @@ impl Tree<'_> {
     }
 
     /// The test on the clean tree: it builds, runs something and passes. Says how many tests.
-    fn clean(&mut self, test: &str) -> Result<u32> {
-        if !self.clean.contains_key(test) {
-            let done = self.cargo_test(&[], test, BUILD_LIMIT_S)?;
-            let counts = count_tests(&done.stdout);
-            let outcome = match (done.ok(), counts.passed) {
-                (false, _) => Err(format!("without the mutant: {}", done.why())),
-                (true, 0) => Err(format!("`cargo test {test}` runs no test")),
-                (true, n) => Ok(n),
-            };
-            self.clean.insert(test.into(), outcome);
-        }
-        match self.clean.get(test) {
-            Some(Ok(n)) => Ok(*n),
-            Some(Err(why)) => bail!("{why}"),
-            None => bail!("`cargo test {test}` was not run"),
-        }
+    fn clean(&self, test: &str) -> Result<u32> {
+        let known = || self.clean.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = known().get(test).cloned();
+        let outcome = match seen {
+            Some(outcome) => outcome,
+            None => {
+                let done = self.cargo_test(&[], test, BUILD_LIMIT_S)?;
+                let counts = count_tests(&done.stdout);
+                let outcome = match (done.ok(), counts.passed) {
+                    (false, _) => Err(format!("without the mutant: {}", done.why())),
+                    (true, 0) => Err(format!("`cargo test {test}` runs no test")),
+                    (true, n) => Ok(n),
+                };
+                known().insert(test.into(), outcome.clone());
+                outcome
+            }
+        };
+        outcome.map_err(|why| anyhow::anyhow!(why))
     }
 
     /// Ok when the test fails under the mutant and passes without it.
-    fn try_mutant(&mut self, m: &Mutant) -> Result<String> {
-        let path = self.root.join(&m.file);
+    fn try_mutant(&self, m: &Mutant) -> Result<String> {
+        let path = tree_root(self.house, self.copy).join(&m.file);
         let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", m.file))?;
         let mutated = mutate(&text, &m.find, &m.replace).with_context(|| m.file.clone())?;
         let tests = self.clean(&m.test)?;
@@ -213,18 +245,22 @@ fn verdict(done: &Done) -> Result<String> {
     Ok("process aborted; 1".into())
 }
 
-fn tree_root(house: &House) -> PathBuf {
-    house.target.join("bite/tree")
+fn tree_root(house: &House, copy: usize) -> PathBuf {
+    house.target.join(format!("bite/tree-{copy}"))
+}
+
+fn target(house: &House, copy: usize) -> PathBuf {
+    house.target.join(format!("bite/target-{copy}"))
 }
 
 /// Starts the copy's build from the dependencies that the tests have just built. Cargo takes what it can use: the crates
 /// of the house are built again, since each file of the copy is written after this.
-fn seed(house: &House) -> Result<()> {
-    let (from, to) = (house.target.join("debug"), house.target.join("bite/target/debug"));
+fn seed(house: &House, copy: usize) -> Result<()> {
+    let (from, to) = (house.target.join("debug"), target(house, copy).join("debug"));
     if to.exists() || !from.exists() {
         return Ok(());
     }
-    let tree = tree_root(house);
+    let tree = tree_root(house, copy);
     if tree.exists() {
         std::fs::remove_dir_all(&tree)?;
     }
@@ -242,8 +278,8 @@ fn seed(house: &House) -> Result<()> {
 }
 
 /// Brings the copy up to date: files that differ are written, files that are gone are removed. Says how many differed.
-fn sync(house: &House) -> Result<usize> {
-    let root = tree_root(house);
+fn sync(house: &House, copy: usize) -> Result<usize> {
+    let root = tree_root(house, copy);
     let files = house.files()?;
     let mut changed = 0;
     for file in &files {

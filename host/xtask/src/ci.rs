@@ -46,11 +46,11 @@ impl Lane {
     /// Seconds on two cores from a cold start, for the time left only.
     fn usual_s(self) -> f64 {
         match self {
-            Self::Fast => 600.0,
-            Self::Devices => 300.0,
-            Self::Demo => 600.0,
-            Self::BenchBridge => 240.0,
-            Self::Bite => 480.0,
+            Self::Fast => 540.0,
+            Self::Devices => 100.0,
+            Self::Demo => 320.0,
+            Self::BenchBridge => 90.0,
+            Self::Bite => 900.0,
         }
     }
 

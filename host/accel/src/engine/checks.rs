@@ -69,9 +69,10 @@ pub(super) fn lstm_group(
 pub(super) fn call_sample(case: &Case, outputs: &[Slab], turn: u64) -> Result<f64, String> {
     let ints: Vec<usize> = case.ints.iter().map(|&i| i as usize).collect();
     let input = |i: usize| case.inputs[i].f32();
-    // Lanes far apart, so that the sample wanders over the whole batch.
-    let some =
-        |lanes: usize, n: u64| (0..n).map(move |i| ((turn * n + i) * 37 % lanes.max(1) as u64) as usize);
+    // Lanes far apart, so that the sample wanders over the whole batch: a prime that divides no number of lanes.
+    let some = |lanes: usize, n: u64| {
+        (0..n).map(move |i| ((turn * n + i) * 1_000_003 % lanes.max(1) as u64) as usize)
+    };
     match (case.kernel, outputs) {
         (KernelId::ArimaFit, [fit]) => {
             some(ints[0], 4).try_for_each(|lane| arima_fit::check(input(0), ints[1], fit.f32(), lane))?;

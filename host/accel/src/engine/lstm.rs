@@ -70,6 +70,8 @@ pub(super) struct Resident {
     pub(super) out: Slab,
     /// Steps collected.
     pub(super) done: u64,
+    /// Steps checked: each looks at another group of lanes.
+    pub(super) checks: u64,
 }
 
 impl Resident {
@@ -90,6 +92,7 @@ impl Resident {
             spare_out: Vec::new(),
             out: Slab::zeroed(0),
             done: 0,
+            checks: 0,
         }
     }
 
@@ -144,6 +147,16 @@ impl Resident {
             self.reset.drain(..).for_each(|lane| mode[lane as usize] |= RESET);
         }
         Ok(inputs)
+    }
+
+    /// Forgets the steps that were submitted and never came to an end; their resets come with the next step.
+    pub(super) fn roll_back(&mut self) {
+        for inputs in self.log.drain((self.done - self.base_at) as usize..) {
+            let reset = inputs.mode.i32().iter().enumerate().filter(|(_, m)| **m & RESET != 0);
+            self.reset.extend(reset.map(|(lane, _)| lane as u32));
+        }
+        self.at = self.done;
+        self.before_check = None;
     }
 
     /// Keeps the inputs of collected steps up to `base_at` for other ticks to use.

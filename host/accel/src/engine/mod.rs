@@ -65,6 +65,10 @@ pub struct Engine {
     models: BTreeMap<u32, Model>,
     states: BTreeMap<u32, Resident>,
     pending: VecDeque<Pending>,
+    /// Why no device can go on any more; said to every later step and call.
+    lost: Option<AccelError>,
+    /// Checks of each kernel without state, so that its samples wander over the whole batch.
+    call_checks: [u64; KernelId::ALL.len()],
     spare_jobs: Vec<Job>,
     next_id: u32,
     /// Steps and calls so far; probes and checks go by it.
@@ -88,6 +92,8 @@ impl Engine {
             models: BTreeMap::new(),
             states: BTreeMap::new(),
             pending: VecDeque::new(),
+            lost: None,
+            call_checks: [0; KernelId::ALL.len()],
             spare_jobs: Vec::new(),
             next_id: 0,
             now: 0,
@@ -121,6 +127,7 @@ impl Engine {
     /// # Errors
     /// No device has room for it.
     pub fn load_lstm(&mut self, weights: &Weights) -> Result<WeightsId, AccelError> {
+        self.drain()?;
         let id = self.fresh_id();
         self.models.insert(id, Model::new(weights));
         self.settle(|engine| engine.place_model(id))?;
@@ -134,6 +141,7 @@ impl Engine {
     pub fn new_state(&mut self, weights: WeightsId, series: usize) -> Result<StateId, AccelError> {
         let model = self.models.get(&weights.0).ok_or(AccelError::UnknownHandle("weights", weights.0))?;
         let resident = Resident::new(weights.0, model, series);
+        self.drain()?;
         let id = self.fresh_id();
         self.states.insert(id, resident);
         self.settle(|engine| engine.place_state(id))?;
@@ -182,6 +190,7 @@ impl Engine {
     /// # Errors
     /// Unknown state, wrong lengths, a mode or a value that is not allowed: the state is as before.
     pub fn submit(&mut self, state: StateId, inputs: Inputs) -> Result<(), AccelError> {
+        self.alive()?;
         let inputs = self.resident_mut(state)?.admit(inputs)?;
         if self.lanes(state)? == 0 {
             return Ok(());
@@ -220,7 +229,7 @@ impl Engine {
     /// One step: submit and collect.
     ///
     /// # Errors
-    /// As both.
+    /// As both. Unless a device is left that may be asked again, every later step says the same.
     pub fn step(&mut self, state: StateId, inputs: Inputs) -> Result<&Slab, AccelError> {
         self.submit(state, inputs)?;
         self.collect(state)
@@ -239,9 +248,8 @@ impl Engine {
     ) -> Result<Vec<Slab>, AccelError> {
         let case = Case { kernel, ints: ints.to_vec(), floats: floats.to_vec(), inputs: inputs.to_vec() };
         calls::check_case(&case)?;
-        while !self.pending.is_empty() {
-            self.collect_oldest()?;
-        }
+        self.alive()?;
+        self.drain()?;
         self.now += 1;
         self.visit_ward()?;
         let span = tracing::info_span!("accel::run", device = self.info().driver, kernel = kernel.name());
@@ -292,6 +300,7 @@ impl Engine {
         }
         calls::finite(KernelId::LstmStep, "state", copy.words.f32())?;
         new.base = Arc::new(copy.words.clone());
+        self.drain()?;
         self.drop_state(state)?;
         self.states.insert(state.0, new);
         self.settle(|engine| engine.place_state(state.0))
@@ -317,6 +326,18 @@ impl Engine {
             on_device.free(&mut self.active.port);
         }
         Ok(())
+    }
+
+    /// Waits for every step that is on its way.
+    fn drain(&mut self) -> Result<(), AccelError> {
+        while !self.pending.is_empty() {
+            self.collect_oldest()?;
+        }
+        Ok(())
+    }
+
+    fn alive(&self) -> Result<(), AccelError> {
+        self.lost.as_ref().map_or(Ok(()), |why| Err(why.clone()))
     }
 
     fn fresh_id(&mut self) -> u32 {

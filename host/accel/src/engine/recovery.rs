@@ -1,13 +1,14 @@
 //! What happens when a device fails: eject it, bring the next one to the present from the last verified state and the
 //! inputs since, do the job again; and later take the device back when its probes go well.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use foreshade_kernels::{KernelId, Word};
 
 use super::calls::{self, CallBuffers};
 use super::checks::{self, Case};
-use super::lstm::OnDevice;
+use super::lstm::{OnDevice, Resident};
 use super::ward::{Fault, FaultKind, Probed, Slot};
 use super::{Active, Care, Engine, Metrics, Pending};
 use crate::backend::{Job, Read, Timing, Write};
@@ -89,10 +90,13 @@ impl Engine {
 
     /// Sends one step of a state to the device in use.
     pub(super) fn send_step(&mut self, id: u32, at: u64, reads_state: bool) -> Result<(), Fault> {
+        // Not to send it would be to wait for an answer that cannot come.
+        let gone = |what: &str| Fault { kind: FaultKind::Lost, what: what.into() };
         let (Some(resident), Some(there)) = (self.states.get_mut(&id), self.active.states.get(&id)) else {
-            return Ok(());
+            return Err(gone("it does not hold the state"));
         };
-        let Some(inputs) = resident.log.get((at - resident.base_at - 1) as usize) else { return Ok(()) };
+        let inputs = resident.log.get((at - resident.base_at - 1) as usize);
+        let inputs = inputs.ok_or_else(|| gone("the inputs of the step are gone"))?;
         let words = (KernelId::LstmStep.spec().extent)(&resident.ints).map(|e| e.words).unwrap_or_default();
         let out = resident.spare_out.pop().unwrap_or_else(|| Slab::zeroed(words[6]));
         let state = reads_state.then(|| Slab::zeroed(words[5]));
@@ -125,7 +129,9 @@ impl Engine {
         let keep = self.has_successor();
         let Some(resident) = self.states.get_mut(&step.state) else { return Ok(()) };
         let mut reads = job.reads.drain(..).map(|r| r.into);
-        let (Some(out), state) = (reads.next(), reads.next()) else { return Ok(()) };
+        let (Some(out), state) = (reads.next(), reads.next()) else {
+            return Err(Fault { kind: FaultKind::Lost, what: "it gave back another job's answer".into() });
+        };
         drop(reads);
         finite(KernelId::LstmStep, "out", &out)?;
         if let Some(state) = state {
@@ -145,7 +151,8 @@ impl Engine {
                     let ints = resident.ints.to_vec();
                     let case =
                         Case { kernel: KernelId::LstmStep, ints, floats: vec![], inputs: inputs.to_vec() };
-                    let group = checks::sample(self.metrics.checks, resident.lanes());
+                    let group = checks::sample(resident.checks, resident.lanes());
+                    resident.checks += 1;
                     check(
                         &mut self.metrics,
                         checks::lstm_group(&case, &model.weights, [&state, &out], group),
@@ -187,7 +194,9 @@ impl Engine {
             finite(case.kernel, arg.name, slab)?;
         }
         if checked {
-            let verdict = checks::call_sample(case, &outputs, self.metrics.checks);
+            let turn = &mut self.call_checks[case.kernel as usize];
+            let verdict = checks::call_sample(case, &outputs, *turn);
+            *turn += 1;
             check(&mut self.metrics, verdict)?;
         }
         self.metrics.jobs += 1;
@@ -203,22 +212,40 @@ impl Engine {
             let device = self.slots[failed].name.clone();
             self.metrics.faults[fault.kind as usize] += 1;
             if !self.has_successor() {
-                self.pending.clear();
-                return Err(AccelError::NoDevice { device, reason: fault.what });
+                return Err(self.no_device(device, fault.what));
             }
             tracing::error!(%device, reason = %fault, "device ejected; its work goes on elsewhere");
             self.metrics.ejections += 1;
             self.slots[failed].eject(fault.what, self.now, &self.care);
             self.active.port.abandon();
             let Some((next, port)) = self.next_that_starts() else {
-                self.pending.clear();
-                return Err(AccelError::NoDevice { device, reason: "no other device starts".into() });
+                return Err(self.no_device(device, "no other device starts".into()));
             };
             match self.move_to(next, port) {
                 Ok(()) => return Ok(()),
                 Err(again) => fault = again,
             }
         }
+    }
+
+    /// Takes back the steps that were on their way, so that no state has changed. A device that is still there and holds
+    /// the last good state may be asked again; otherwise this is the end.
+    fn no_device(&mut self, device: String, reason: String) -> AccelError {
+        let error = AccelError::NoDevice { device, reason };
+        let mut steps: BTreeMap<u32, usize> = BTreeMap::new();
+        self.pending.iter().for_each(|p| *steps.entry(p.state).or_default() += 1);
+        // The second of two steps in flight writes where the last good state was.
+        let kept = steps.values().all(|&n| n == 1);
+        let answers = self.pending.len().saturating_sub(1);
+        self.pending.clear();
+        self.states.values_mut().for_each(Resident::roll_back);
+        let patience = self.patience();
+        // Answers to what was sent after the step that failed.
+        (0..answers).for_each(|_| _ = self.active.port.collect(patience));
+        if !kept || !self.active.port.is_alive() {
+            self.lost = Some(error.clone());
+        }
+        error
     }
 
     fn next_that_starts(&mut self) -> Option<(usize, Port)> {
@@ -270,9 +297,7 @@ impl Engine {
 
     /// Reads a state back, so that the host has the present one.
     pub(super) fn bring_home(&mut self, id: u32) -> Result<(), AccelError> {
-        while !self.pending.is_empty() {
-            self.collect_oldest()?;
-        }
+        self.drain()?;
         loop {
             match self.try_bring_home(id) {
                 Ok(()) => return Ok(()),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
 use std::thread;
 
 use super::Care;
@@ -93,7 +93,7 @@ struct Out {
     clean: u32,
     next_probe: u64,
     every: u64,
-    probe: Option<Receiver<Result<Port, String>>>,
+    probe: Option<Receiver<Result<Port, Fault>>>,
 }
 
 /// What a look at an ejected device brought.
@@ -125,9 +125,16 @@ impl Slot {
         self.out = Some(Out { why, clean: 0, next_probe: now + every, every, probe: None });
     }
 
-    /// Opens it and tests it.
+    /// Opens it and tests it, on a thread of its own: a driver may hang in either.
     pub(super) fn start(&self, care: &Care) -> Result<Port, Fault> {
-        start(&self.open, care)
+        let lost = |what: &str| Fault { kind: FaultKind::Lost, what: what.into() };
+        let answer =
+            start_thread(&self.open, care).ok_or_else(|| lost("no thread could be started for it"))?;
+        match answer.recv_timeout(care.start_deadline) {
+            Ok(started) => started,
+            Err(RecvTimeoutError::Timeout) => Err(PortError::Late(care.start_deadline).into()),
+            Err(RecvTimeoutError::Disconnected) => Err(lost("its driver crashed while it was opened")),
+        }
     }
 
     /// Looks after an ejected device without waiting for it: probes run on threads of their own.
@@ -135,7 +142,7 @@ impl Slot {
         let Some(out) = &mut self.out else { return Probed::Nothing };
         let Some(running) = &out.probe else {
             if now >= out.next_probe {
-                out.probe = probe_thread(&self.open, care);
+                out.probe = start_thread(&self.open, care);
                 out.next_probe = now + out.every;
             }
             return Probed::Nothing;
@@ -143,7 +150,7 @@ impl Slot {
         let answer = match running.try_recv() {
             Err(TryRecvError::Empty) => return Probed::Nothing,
             Err(TryRecvError::Disconnected) => Err("its probe crashed".to_owned()),
-            Ok(answer) => answer,
+            Ok(answer) => answer.map_err(|f| f.what),
         };
         out.probe = None;
         out.next_probe = now + out.every;
@@ -151,6 +158,9 @@ impl Slot {
             Err(why) => {
                 out.clean = 0;
                 out.why = why;
+                // One that hangs leaves a thread behind each time.
+                out.every = (out.every * 2).min(care.probe_every.max(1) << DOUBLINGS);
+                out.next_probe = now + out.every;
                 Probed::Failed
             }
             Ok(port) => {
@@ -176,13 +186,13 @@ fn start(open: &Opener, care: &Care) -> Result<Port, Fault> {
 }
 
 /// A hanging driver hangs this thread alone: nobody waits for it, and `Disconnected` never comes from one that hangs.
-fn probe_thread(open: &Opener, care: &Care) -> Option<Receiver<Result<Port, String>>> {
+fn start_thread(open: &Opener, care: &Care) -> Option<Receiver<Result<Port, Fault>>> {
     let (tell, hear) = sync_channel(1);
     let (open, care) = (Arc::clone(open), care.clone());
     let run = move || {
-        let _ = tell.send(start(&open, &care).map_err(|f| f.what));
+        let _ = tell.send(start(&open, &care));
     };
-    thread::Builder::new().name("device-probe".into()).spawn(run).ok().map(|_| hear)
+    thread::Builder::new().name("device-start".into()).spawn(run).ok().map(|_| hear)
 }
 
 /// The name and the reason of every device that is out.

@@ -71,7 +71,7 @@ impl Rows {
 }
 
 /// Writes beside the file and renames: whoever looks sees the old file or the whole new one.
-pub(super) fn write(rows: Rows, path: &Path) -> Result<usize, RunError> {
+pub(super) fn write(rows: Rows, path: &Path) -> Result<RecordBatch, RunError> {
     let fail = |why: String| RunError::Output { path: path.to_owned(), why };
     if fs::metadata(path).is_ok_and(|m| !m.is_file()) {
         return Err(fail("it is not a regular file".into()));
@@ -87,7 +87,7 @@ pub(super) fn write(rows: Rows, path: &Path) -> Result<usize, RunError> {
         let _ = fs::remove_file(part);
         return Err(fail(why));
     }
-    Ok(batch.num_rows())
+    Ok(batch)
 }
 
 fn write_batch(batch: &RecordBatch, path: &Path) -> Result<(), ParquetError> {

@@ -55,7 +55,7 @@ fn named(out: &[Slab], hosts: usize) -> bool {
     let [best, score] = out else { return false };
     let (best, score) = (best.i32(), score.f32());
     best.iter().all(|h| (-1..hosts as i32).contains(h))
-        && best.iter().any(|h| *h > 0)
+        && best.iter().any(|h| *h >= 0)
         && score.iter().all(|v| v.is_finite())
         && score.iter().any(|v| *v != 0.0)
 }
@@ -68,7 +68,8 @@ mod tests {
     fn zeros_and_hosts_that_are_not_there_are_no_result() {
         let out = |best: &[i32], score: &[f32]| [Slab::from_i32(best), Slab::from_f32(score)];
         assert!(named(&out(&[3, -1], &[0.5, 0.0]), 4));
-        assert!(!named(&out(&[0, 0], &[0.0, 0.5]), 4));
+        assert!(named(&out(&[0, 0], &[0.0, 0.5]), 1));
+        assert!(!named(&out(&[-1, -1], &[0.0, 0.5]), 4));
         assert!(!named(&out(&[3, 0], &[0.0, 0.0]), 4));
         assert!(!named(&out(&[4, 0], &[0.5, 0.0]), 4));
         assert!(!named(&out(&[3, 0], &[f32::NAN, 0.5]), 4));

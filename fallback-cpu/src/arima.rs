@@ -4,6 +4,7 @@
 mod forecast;
 mod model;
 mod sort;
+mod spread;
 mod window;
 
 use fearless_simd::{Simd, SimdBase, dispatch};
@@ -14,6 +15,7 @@ use rayon::prelude::*;
 use crate::Exec;
 
 pub use forecast::{bounds, forecast};
+pub use spread::{Reach, SPREAD_WORDS, STEPS_MAX, spread};
 use window::Window;
 
 /// `arima_fit`: `ints` and arrays as its SPEC says. `scratch` is for devices without a stack; it is not touched here.

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use foreshade_accel::{OpenOptions, open};
 use foreshade_forecast::lstm::LstmModel;
-use foreshade_forecast::{Fleet, FleetConfig};
+use foreshade_forecast::{Fleet, FleetConfig, SeriesProfile};
 use foreshade_types::{Horizon, Resource};
 
 const WARM_UP: usize = 160;
@@ -16,7 +16,7 @@ const TICKS: usize = 36;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let n: usize = std::env::args().nth(1).map_or(Ok(4096), |v| v.parse())?;
     let config = FleetConfig {
-        series: vec![Resource::Cpu.into(); n],
+        series: (0..n as u64).map(|key| SeriesProfile { key, ..Resource::Cpu.into() }).collect(),
         horizons: vec![Horizon::Peak(6), Horizon::Step(1), Horizon::Step(6), Horizon::Step(12)],
         cadence_s: 300,
         threads: 1,

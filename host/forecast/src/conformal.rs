@@ -4,6 +4,8 @@
 
 use foreshade_types::LEVELS;
 
+use crate::lanes::{LANES, Lane, ZERO};
+
 /// How the shifts move. Chosen on the calibration split of the bench.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Tuning {
@@ -27,40 +29,53 @@ const TIE: f32 = 1e-4;
 /// The median's index in LEVELS: it is not shifted.
 const MEDIAN: usize = 1;
 
-/// Shifts of one series and horizon.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Shifts([f32; 5]);
+/// Shifts of one horizon, in scales.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Shifts([Lane; 5]);
 
 impl Shifts {
+    pub(crate) const NEW: Self = Self([ZERO; 5]);
+
     /// The shifted quantiles, before they are put in order.
-    pub(crate) fn apply(&self, q: &[f32; 5], scale: f32) -> [f32; 5] {
+    #[inline(always)]
+    pub(crate) fn apply(&self, q: &[Lane; 5], scale: &Lane) -> [Lane; 5] {
         let mut out = *q;
-        out.iter_mut().zip(self.0).for_each(|(q, d)| *q += d * scale);
+        for (q, shift) in out.iter_mut().zip(&self.0) {
+            (0..LANES).for_each(|l| q[l] += shift[l] * scale[l]);
+        }
         out
     }
 
-    /// Takes the outcome of shifted quantiles that [`Self::apply`] gave. Unknown outcomes must not come here.
-    pub(crate) fn learn(&mut self, t: &Tuning, shifted: &[f32; 5], y: f32, scale: f32) {
+    /// Takes the outcomes (NaN = unknown) of shifted quantiles that [`Self::apply`] gave.
+    #[inline(always)]
+    pub(crate) fn learn(&mut self, t: &Tuning, shifted: &[Lane; 5], y: &Lane, scale: &Lane) {
         for i in (0..LEVELS.len()).filter(|&i| i != MEDIAN) {
-            let above = y - shifted[i];
-            if above.abs() <= TIE * scale {
-                continue;
-            }
             // P(y > q) is to be 1 - level: for a lower bound being above is the rule, for an upper one the miss.
-            let step = f32::from(u8::from(above > 0.0)) - (1.0 - LEVELS[i]);
-            self.0[i] = (self.0[i] + t.gamma * step).clamp(-SHIFT_MAX, SHIFT_MAX);
+            let (hit, miss) = (t.gamma * LEVELS[i], t.gamma * (LEVELS[i] - 1.0));
+            for l in 0..LANES {
+                let above = y[l] - shifted[i][l];
+                let step = if above > 0.0 { hit } else { miss };
+                let moved = (self.0[i][l] + step).clamp(-SHIFT_MAX, SHIFT_MAX);
+                // False where the outcome is unknown.
+                let told = above.abs() > TIE * scale[l];
+                self.0[i][l] = if told { moved } else { self.0[i][l] };
+            }
         }
     }
 }
 
 /// Quantiles in order, none negative; the median stays where it is.
-pub(crate) fn in_order(shifted: [f32; 5]) -> [f32; 5] {
-    let mid = shifted[MEDIAN].max(0.0);
-    let mut q = shifted.map(|v| v.max(0.0));
-    q[0] = q[0].min(mid);
-    q[2..].iter_mut().for_each(|v| *v = v.max(mid));
-    q[2..].sort_unstable_by(f32::total_cmp);
-    q[MEDIAN] = mid;
+#[inline(always)]
+pub(crate) fn in_order(shifted: &[Lane; 5]) -> [Lane; 5] {
+    let mut q = shifted.map(|row| row.map(|v| v.max(0.0)));
+    for l in 0..LANES {
+        let mid = q[MEDIAN][l];
+        q[0][l] = q[0][l].min(mid);
+        let [a, b, c] = [q[2][l].max(mid), q[3][l].max(mid), q[4][l].max(mid)];
+        let (a, b) = (a.min(b), a.max(b));
+        let (b, c) = (b.min(c), b.max(c));
+        (q[2][l], q[3][l], q[4][l]) = (a.min(b), a.max(b), c);
+    }
     q
 }
 
@@ -68,29 +83,35 @@ pub(crate) fn in_order(shifted: [f32; 5]) -> [f32; 5] {
 mod tests {
     use super::*;
 
-    #[test]
-    fn misses_move_out_and_hits_move_in() {
-        let t = Tuning { gamma: 0.1 };
-        let mut s = Shifts::default();
-        s.learn(&t, &[1.0, 2.0, 3.0, 4.0, 5.0], 4.5, 1.0);
-        let want = [0.1 * 0.05, 0.0, 0.1 * 0.9, 0.1 * 0.95, -0.1 * 0.01];
-        for (got, want) in s.0.iter().zip(want) {
-            assert!((got - want).abs() < 1e-6, "{got} {want}");
-        }
-        let q = s.apply(&[0.0; 5], 2.0);
-        assert!((q[2] - 0.18).abs() < 1e-6);
+    fn all(q: [f32; 5]) -> [Lane; 5] {
+        q.map(|v| [v; LANES])
     }
 
     #[test]
-    fn a_tie_moves_nothing() {
-        let mut s = Shifts::default();
-        s.learn(&Tuning::default(), &[0.0; 5], 0.0, 0.5);
-        assert_eq!(s, Shifts::default());
+    fn misses_move_out_and_hits_move_in() {
+        let t = Tuning { gamma: 0.1 };
+        let mut s = Shifts::NEW;
+        s.learn(&t, &all([1.0, 2.0, 3.0, 4.0, 5.0]), &[4.5; LANES], &[1.0; LANES]);
+        let want = [0.1 * 0.05, 0.0, 0.1 * 0.9, 0.1 * 0.95, -0.1 * 0.01];
+        for (got, want) in s.0.iter().zip(want) {
+            assert!((got[0] - want).abs() < 1e-6, "{got:?} {want}");
+        }
+        let q = s.apply(&all([0.0; 5]), &[2.0; LANES]);
+        assert!((q[2][7] - 0.18).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_tie_and_an_unknown_outcome_move_nothing() {
+        let mut s = Shifts::NEW;
+        s.learn(&Tuning::default(), &all([0.0; 5]), &ZERO, &[0.5; LANES]);
+        assert_eq!(s, Shifts::NEW);
+        s.learn(&Tuning::default(), &all([0.0; 5]), &[f32::NAN; LANES], &[0.5; LANES]);
+        assert_eq!(s, Shifts::NEW);
     }
 
     #[test]
     fn crossed_quantiles_are_put_in_order_around_the_median() {
-        assert_eq!(in_order([3.0, 2.0, 1.0, 9.0, 8.0]), [2.0, 2.0, 2.0, 8.0, 9.0]);
-        assert_eq!(in_order([-3.0, -1.0, 1.0, 2.0, 3.0]), [0.0, 0.0, 1.0, 2.0, 3.0]);
+        assert_eq!(in_order(&all([3.0, 2.0, 1.0, 9.0, 8.0])), all([2.0, 2.0, 2.0, 8.0, 9.0]));
+        assert_eq!(in_order(&all([-3.0, -1.0, 1.0, 2.0, 3.0])), all([0.0, 0.0, 1.0, 2.0, 3.0]));
     }
 }

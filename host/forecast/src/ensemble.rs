@@ -2,15 +2,14 @@
 
 use foreshade_types::LEVELS;
 
-use crate::members::{COUNT, LSTM, Voice};
+use crate::lanes::{LANES, Lane, ZERO, each};
+use crate::members::{COUNT, LSTM};
 
 /// How the weights follow the losses. Chosen on the calibration split of the bench.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Tuning {
     /// Weight of a loss one tick later, against the newest.
     pub(crate) decay: f32,
-    /// A member's weight falls with this power of its mean loss.
-    pub(crate) power: i32,
     /// Outcomes that the members' common mean loss counts for: damps the weights while there are few.
     pub(crate) shrink: f32,
     /// Weight of each member before any outcome.
@@ -21,95 +20,141 @@ impl Default for Tuning {
     fn default() -> Self {
         let mut prior = [1.0; COUNT];
         prior[LSTM] = 8.0;
-        Self { decay: 0.99, power: 10, shrink: 6.0, prior }
+        Self { decay: 0.99, shrink: 6.0, prior }
+    }
+}
+
+/// What the members say of a horizon.
+#[derive(Debug, Clone)]
+pub(crate) struct Voices {
+    pub(crate) q: [[Lane; 5]; COUNT],
+    /// 1 = it speaks, 0 = it does not.
+    pub(crate) speaks: [Lane; COUNT],
+}
+
+impl Voices {
+    pub(crate) const SILENT: Self = Self { q: [[ZERO; 5]; COUNT], speaks: [ZERO; COUNT] };
+
+    pub(crate) fn say(&mut self, member: usize, lane: usize, q: Option<[f32; 5]>) {
+        self.speaks[member][lane] = if q.is_some() { 1.0 } else { 0.0 };
+        if let Some(q) = q {
+            self.q[member].iter_mut().zip(q).for_each(|(row, v)| row[lane] = v);
+        }
     }
 }
 
 /// Decayed losses of the members.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Ensemble {
-    loss: [f32; COUNT],
-    count: [f32; COUNT],
+    loss: [Lane; COUNT],
+    count: [Lane; COUNT],
 }
 
 impl Ensemble {
-    /// Takes an outcome that the members had forecast. Losses are in units of the scale of then, so that a burst does
-    /// not decide the weights for a day.
-    pub(crate) fn learn(&mut self, t: &Tuning, voices: &[Option<Voice>; COUNT], y: f32, scale: f32) {
-        for (m, voice) in voices.iter().enumerate() {
-            if let Some(voice) = voice {
-                self.loss[m] = t.decay * self.loss[m] + pinball(&voice.q, y) / scale;
-                self.count[m] = t.decay * self.count[m] + 1.0;
-            }
-        }
-    }
+    pub(crate) const NEW: Self = Self { loss: [ZERO; COUNT], count: [ZERO; COUNT] };
 
-    /// The members' weighted voice; `None` while none speaks.
-    pub(crate) fn combine(&self, t: &Tuning, voices: &[Option<Voice>; COUNT]) -> Option<Voice> {
-        let weight = self.weights(t, voices);
-        let total: f32 = weight.iter().sum();
-        let mut out = Voice { mean: 0.0, q: [0.0; 5] };
-        for (voice, w) in voices.iter().zip(weight) {
-            if let Some(v) = voice {
-                let w = w / total;
-                out.mean += w * v.mean;
-                out.q.iter_mut().zip(v.q).for_each(|(o, q)| *o += w * q);
-            }
-        }
-        (total > 0.0).then_some(out)
-    }
-
-    fn weights(&self, t: &Tuning, voices: &[Option<Voice>; COUNT]) -> [f32; COUNT] {
-        let judged = |m: &usize| voices[*m].is_some() && self.count[*m] > 0.0;
-        let n = (0..COUNT).filter(judged).count() as f32;
-        let common =
-            (0..COUNT).filter(judged).map(|m| self.loss[m] / self.count[m]).sum::<f32>() / n.max(1.0);
-        let mut weight = [0.0; COUNT];
+    /// Takes the outcomes `y` (NaN = unknown) that the members had forecast. Losses are in units of the scale of then, so
+    /// that a burst does not decide the weights for a day.
+    #[inline(always)]
+    pub(crate) fn learn(&mut self, t: &Tuning, voices: &Voices, y: &Lane, scale: &Lane) {
         for m in 0..COUNT {
-            if voices[m].is_some() {
-                let mean = (self.loss[m] + t.shrink * common) / (self.count[m] + t.shrink);
-                // All losses zero (a constant series): the priors stand.
-                let ratio = if mean > 0.0 { common / mean } else { 1.0 };
-                weight[m] = t.prior[m] * ratio.min(100.0).powi(t.power);
+            let loss = pinball(&voices.q[m], y);
+            for l in 0..LANES {
+                let judged = voices.speaks[m][l] > 0.0 && !y[l].is_nan();
+                let (sum, n) = (self.loss[m][l], self.count[m][l]);
+                self.loss[m][l] = if judged { t.decay * sum + loss[l] / scale[l] } else { sum };
+                self.count[m][l] = if judged { t.decay * n + 1.0 } else { n };
             }
         }
-        weight
+    }
+
+    /// The members' weighted quantiles; lanes without a voice get zeros, and 0 in the second.
+    #[inline(always)]
+    pub(crate) fn combine(&self, t: &Tuning, voices: &Voices) -> ([Lane; 5], Lane) {
+        let weight = self.weights(t, voices);
+        let total = each(|l| weight.iter().map(|w| w[l]).sum());
+        let mut out = [ZERO; 5];
+        for (weight, voice) in weight.iter().zip(&voices.q) {
+            let share = each(|l| if total[l] > 0.0 { weight[l] / total[l] } else { 0.0 });
+            for (out, q) in out.iter_mut().zip(voice) {
+                // A silent member's numbers are old ones; its share is 0.
+                (0..LANES).for_each(|l| out[l] += share[l] * q[l]);
+            }
+        }
+        (out, total)
+    }
+
+    /// A member's weight falls with the tenth power of its mean loss.
+    #[inline(always)]
+    fn weights(&self, t: &Tuning, voices: &Voices) -> [Lane; COUNT] {
+        let judged = |m: usize, l: usize| voices.speaks[m][l] > 0.0 && self.count[m][l] > 0.0;
+        let (mut common, mut n) = (ZERO, ZERO);
+        for m in 0..COUNT {
+            for l in 0..LANES {
+                let mean = self.loss[m][l] / self.count[m][l].max(f32::MIN_POSITIVE);
+                common[l] += if judged(m, l) { mean } else { 0.0 };
+                n[l] += if judged(m, l) { 1.0 } else { 0.0 };
+            }
+        }
+        let common = each(|l| common[l] / n[l].max(1.0));
+        std::array::from_fn(|m| {
+            each(|l| {
+                let mean = (self.loss[m][l] + t.shrink * common[l]) / (self.count[m][l] + t.shrink);
+                // All losses zero (a constant series): the priors stand.
+                let ratio = if mean > 0.0 { (common[l] / mean).min(100.0) } else { 1.0 };
+                let (square, mut tenth) = (ratio * ratio, ratio * ratio);
+                (0..4).for_each(|_| tenth *= square);
+                t.prior[m] * voices.speaks[m][l] * tenth
+            })
+        })
     }
 }
 
 /// Mean pinball loss over the levels.
-pub(crate) fn pinball(q: &[f32; 5], y: f32) -> f32 {
-    let each = |(q, level): (&f32, f32)| (level * (y - q)).max((level - 1.0) * (y - q));
-    q.iter().zip(LEVELS).map(each).sum::<f32>() / LEVELS.len() as f32
+#[inline(always)]
+pub(crate) fn pinball(q: &[Lane; 5], y: &Lane) -> Lane {
+    let mut sum = ZERO;
+    for (q, level) in q.iter().zip(LEVELS) {
+        for l in 0..LANES {
+            let above = y[l] - q[l];
+            sum[l] += (level * above).max((level - 1.0) * above);
+        }
+    }
+    sum.map(|s| s / LEVELS.len() as f32)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::members::{ARIMA, LAST, RECENT};
 
-    fn voice(x: f32) -> Option<Voice> {
-        Some(Voice { mean: x, q: [x; 5] })
+    fn voices(of: [Option<f32>; COUNT]) -> Voices {
+        let mut v = Voices::SILENT;
+        for (m, x) in of.into_iter().enumerate() {
+            (0..LANES).for_each(|l| v.say(m, l, x.map(|x| [x; 5])));
+        }
+        v
     }
 
     #[test]
     fn a_silent_member_has_no_say_and_a_bad_one_little() {
         let t = Tuning::default();
-        let mut e = Ensemble::default();
-        let voices = [voice(10.0), voice(20.0), None, None, None];
-        assert_eq!(e.combine(&t, &voices).unwrap().q[1], 15.0);
+        let mut e = Ensemble::NEW;
+        let v = voices([Some(10.0), Some(20.0), None, None]);
+        assert_eq!(e.combine(&t, &v).0[1], [15.0; LANES]);
         for _ in 0..20 {
-            e.learn(&t, &voices, 10.5, 1.0);
+            e.learn(&t, &v, &[10.5; LANES], &[1.0; LANES]);
         }
-        let q = e.combine(&t, &voices).unwrap().q[1];
+        let q = e.combine(&t, &v).0[1][3];
         assert!((10.0..10.1).contains(&q), "{q}");
-        assert_eq!(e.combine(&t, &[None; COUNT]), None);
+        assert_eq!(e.combine(&t, &voices([None; COUNT])).1, ZERO);
     }
 
     #[test]
     fn the_whole_is_no_worse_than_its_best_member() {
         // Members forecast a noisy level each with its own error; which of them is best changes three times.
         let t = Tuning::default();
-        let mut e = Ensemble::default();
+        let mut e = Ensemble::NEW;
         let mut state = 1u64;
         let mut noise = move || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -120,17 +165,17 @@ mod tests {
         for tick in 0..4000 {
             let level = 50.0 + 5.0 * noise();
             let best = tick / 1000;
-            let voices: [Option<Voice>; COUNT] = std::array::from_fn(|m| {
+            let mut v = Voices::SILENT;
+            for m in 0..COUNT {
                 let bias = if m == best { 0.0 } else { 1.0 + m as f32 };
-                let q = spread.map(|s| level + bias + 2.0 * s);
-                Some(Voice { mean: q[1], q })
-            });
-            let y = level + 2.0 * noise();
-            whole += f64::from(pinball(&e.combine(&t, &voices).unwrap().q, y));
-            for (sum, v) in own.iter_mut().zip(voices.iter().flatten()) {
-                *sum += f64::from(pinball(&v.q, y));
+                v.say(m, 0, Some(spread.map(|s| level + bias + 2.0 * s)));
             }
-            e.learn(&t, &voices, y, 1.0);
+            let y = [level + 2.0 * noise(); LANES];
+            whole += f64::from(pinball(&e.combine(&t, &v).0, &y)[0]);
+            for (sum, q) in own.iter_mut().zip(&v.q) {
+                *sum += f64::from(pinball(q, &y)[0]);
+            }
+            e.learn(&t, &v, &y, &[1.0; LANES]);
         }
         let best = own.iter().copied().fold(f64::INFINITY, f64::min);
         println!("members {own:?}, ensemble {whole}");
@@ -141,16 +186,34 @@ mod tests {
     #[test]
     fn a_perfect_member_does_not_divide_by_zero() {
         let t = Tuning::default();
-        let mut e = Ensemble::default();
-        let voices = [voice(1.0), voice(1.0), voice(1.0), voice(1.0), voice(1.0)];
-        e.learn(&t, &voices, 1.0, 0.5);
-        assert_eq!(e.combine(&t, &voices).unwrap().q, [1.0; 5]);
+        let mut e = Ensemble::NEW;
+        let v = voices([Some(1.0); COUNT]);
+        e.learn(&t, &v, &[1.0; LANES], &[0.5; LANES]);
+        assert_eq!(e.combine(&t, &v).0, [[1.0; LANES]; 5]);
+    }
+
+    #[test]
+    fn a_lane_does_not_feel_its_neighbours() {
+        let t = Tuning::default();
+        let run = |other: f32| {
+            let mut e = Ensemble::NEW;
+            let mut v = Voices::SILENT;
+            for (m, x) in [(LAST, 1.0), (RECENT, 2.0), (ARIMA, 4.0)] {
+                v.say(m, 0, Some([x; 5]));
+                v.say(m, 1, Some([other * x; 5]));
+            }
+            let y = each(|l| if l == 0 { 1.5 } else { other });
+            (0..5).for_each(|_| e.learn(&t, &v, &y, &[1.0; LANES]));
+            e.combine(&t, &v).0.map(|q| q[0].to_bits())
+        };
+        assert_eq!(run(3.0), run(f32::NAN));
     }
 
     #[test]
     fn pinball_by_hand() {
         // y = 3, all quantiles 1: mean of level * 2 = 2 * (0.05 + 0.5 + 0.9 + 0.95 + 0.99) / 5.
-        assert!((pinball(&[1.0; 5], 3.0) - 1.356).abs() < 1e-5);
-        assert!((pinball(&[3.0; 5], 1.0) - 2.0 * (0.95 + 0.5 + 0.1 + 0.05 + 0.01) / 5.0).abs() < 1e-5);
+        let one = |q: f32, y: f32| pinball(&[[q; LANES]; 5], &[y; LANES])[0];
+        assert!((one(1.0, 3.0) - 1.356).abs() < 1e-5);
+        assert!((one(3.0, 1.0) - 2.0 * (0.95 + 0.5 + 0.1 + 0.05 + 0.01) / 5.0).abs() < 1e-5);
     }
 }

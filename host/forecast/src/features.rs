@@ -1,8 +1,12 @@
 //! What the LSTM sees of a series: a pure function of its last 144 samples, one vector per tick.
 //!
-//! Order statistics live in sorted windows that a tick updates by one binary search and one move each; sums run over
+//! Order statistics live in sorted windows that a tick updates by two binary searches and one move each; sums run over
 //! the window anew, so that nothing drifts and a series rebuilt from its last 144 samples gives the same bytes.
 //! `tools/features.py` is the same function in NumPy, for training; `models/default/fixture.safetensors` ties the two.
+
+use foreshade_types::Horizon;
+
+use crate::history::{HOUR, History, PEAK, Place};
 
 /// Samples in the window: 12 h at 5 min.
 pub const WINDOW: usize = 144;
@@ -13,14 +17,6 @@ pub const STATS: usize = 48;
 /// Version of the meaning of both vectors; a model names the one it was trained on.
 pub const VERSION: &str = "1";
 
-/// Steps of a peak: 30 min at 5 min.
-const PEAK: usize = 6;
-/// The short window, and the far horizon: one hour.
-const HOUR: usize = 12;
-/// The window of the recent percentiles: three hours.
-const RECENT: usize = 36;
-/// No sample counts for more: log-scaled rates stay below 400, percentages of a small VM may go over 100.
-const MAX_POINTS: f32 = 10_000.0;
 /// Statistics beyond this many scales say no more, and the head has not seen them.
 const CLIP: f32 = 8.0;
 /// Weights of the moving averages with smoothing factors 0.05, 0.2 and 0.5.
@@ -41,23 +37,7 @@ pub struct Features {
 
 /// The last [`WINDOW`] samples of a series, kept so that [`Self::features`] is cheap.
 #[derive(Debug, Clone)]
-pub struct FeatureWindow {
-    /// Two windows long: samples are appended, and the tail moves to the front when it is full, so that the window is
-    /// always one slice.
-    buffer: Vec<f32>,
-    end: usize,
-    len: usize,
-    values: Sorted,
-    recent: Sorted,
-    /// Maxima of [`PEAK`] samples in a row.
-    peaks: Sorted,
-    /// |x[t] - x[t-1]|.
-    moves: Sorted,
-    /// max(x[t+1..=t+PEAK]) - x[t]: how far a peak rose above the sample before it.
-    rises: Sorted,
-    /// x[t] - x[t-HOUR].
-    drifts: Sorted,
-}
+pub struct FeatureWindow(History);
 
 impl Default for FeatureWindow {
     fn default() -> Self {
@@ -68,130 +48,93 @@ impl Default for FeatureWindow {
 impl FeatureWindow {
     /// A series without a sample.
     pub fn new() -> Self {
-        Self {
-            buffer: vec![0.0; 2 * WINDOW],
-            end: 0,
-            len: 0,
-            values: Sorted::new(),
-            recent: Sorted::new(),
-            peaks: Sorted::new(),
-            moves: Sorted::new(),
-            rises: Sorted::new(),
-            drifts: Sorted::new(),
-        }
+        Self(History::new(&[]))
     }
 
     /// Samples in the window, at most [`WINDOW`].
     pub fn len(&self) -> usize {
-        self.len
+        self.0.len()
     }
 
     /// Has there been no sample yet?
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.0.len() == 0
     }
 
     /// The window, oldest sample first.
-    pub fn samples(&self) -> &[f32] {
-        &self.buffer[self.end - self.len..self.end]
+    pub fn samples(&self) -> Vec<f32> {
+        self.0.copy_to(&mut [0.0; WINDOW]).to_vec()
     }
 
     /// Adds the sample of a tick, in points. A missing one (not finite) repeats the last; before the first sample it
     /// is left out. Values are held to 0..=10,000.
     pub fn push(&mut self, points: f32) {
-        let last = self.samples().last().copied();
-        let x = match (points.is_finite(), last) {
-            // + 0.0: no negative zero, which would sort as equal but print otherwise.
-            (true, _) => points.clamp(0.0, MAX_POINTS) + 0.0,
-            (false, Some(last)) => last,
-            (false, None) => return,
-        };
-        if self.len == WINDOW {
-            self.forget_oldest();
-        }
-        if self.end == self.buffer.len() {
-            self.buffer.copy_within(self.end - self.len..self.end, 0);
-            self.end = self.len;
-        }
-        self.buffer[self.end] = x;
-        self.end += 1;
-        self.len += 1;
-        self.count_newest();
-    }
-
-    /// Takes what only the oldest sample gave rise to out of the sorted windows.
-    fn forget_oldest(&mut self) {
-        let w = &self.buffer[self.end - self.len..self.end];
-        self.values.remove(w[0]);
-        self.peaks.remove(max(&w[..PEAK]));
-        self.moves.remove((w[1] - w[0]).abs());
-        self.rises.remove(max(&w[1..=PEAK]) - w[0]);
-        self.drifts.remove(w[HOUR] - w[0]);
-        self.len -= 1;
-    }
-
-    /// Adds what the newest sample completes to the sorted windows.
-    fn count_newest(&mut self) {
-        let w = &self.buffer[self.end - self.len..self.end];
-        let n = w.len();
-        let x = w[n - 1];
-        self.values.insert(x);
-        if n > RECENT {
-            self.recent.remove(w[n - 1 - RECENT]);
-        }
-        self.recent.insert(x);
-        if n >= PEAK {
-            self.peaks.insert(max(&w[n - PEAK..]));
-        }
-        if n > 1 {
-            self.moves.insert((x - w[n - 2]).abs());
-        }
-        if n > PEAK {
-            self.rises.insert(max(&w[n - PEAK..]) - w[n - 1 - PEAK]);
-        }
-        if n > HOUR {
-            self.drifts.insert(x - w[n - 1 - HOUR]);
-        }
+        self.0.push(points);
     }
 
     /// The vectors at this tick; `None` before the first sample.
     pub fn features(&self) -> Option<Features> {
-        let w = self.samples();
-        let last = *w.last()?;
-        let n = w.len();
-        let mean = (sum(w, f64::from) / n as f64) as f32;
-        let variance = sum(w, |x| f64::from(x - mean) * f64::from(x - mean)) / n as f64;
-        let s = variance.sqrt() as f32 + 0.5;
-        let z = |x: f32| (x - mean) / s;
-
-        let hour = &w[n.saturating_sub(HOUR)..];
-        let hour_max = z(max(hour));
-        let hour_mean = (sum(hour, f64::from) / hour.len() as f64) as f32;
-        let hour_var = sum(hour, |x| f64::from(x - hour_mean) * f64::from(x - hour_mean)) / hour.len() as f64;
-        let input = [z(last), last / 100.0, hour_max, z(hour_mean), s.ln(), mean / 100.0];
-
-        let mut stats = Stats { values: [0.0; STATS], len: 0 };
-        stats.put(mean / 100.0);
-        stats.put(s.ln());
-        stats.all(self.values.quantiles([0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99]).map(z));
-        stats.all(self.recent.quantiles([0.1, 0.5, 0.9]).map(z));
-        let peaks = [0.5, 0.9, 0.95, 0.99];
-        if n >= PEAK {
-            stats.all(self.peaks.quantiles(peaks).map(z));
-        } else {
-            stats.all([z(max(w)); 4]);
-        }
-        // The last hour, oldest first; a short window repeats its first sample.
-        stats.all::<HOUR>(std::array::from_fn(|i| z(w[(n + i).saturating_sub(HOUR)])));
-        stats.all([z(max(&w[n.saturating_sub(PEAK)..])), hour_max, z(hour_mean), hour_var.sqrt() as f32 / s]);
-        stats.all(self.moves.quantiles([0.5, 0.9, 0.99]).map(|v| v / s));
-        stats.all([1, PEAK, HOUR].map(|lag| autocorrelation(w, lag, mean, s)));
-        stats.all([&EWMA[0], &EWMA[1], &EWMA[2]].map(|e| e.average(w, mean) / s));
-        stats.all(self.rises.quantiles(peaks).map(|v| v / s));
-        stats.all(self.drifts.quantiles([0.05, 0.95]).map(|v| v / s));
-        stats.put(n as f32 / WINDOW as f32);
-        Some(Features { input, stats: stats.values.map(|v| v.clamp(-CLIP, CLIP)), last, scale: s })
+        (self.0.len() > 0).then(|| describe(&self.0, &Moments::of(&self.0)))
     }
+}
+
+/// The window in one piece, its mean and its spread.
+#[derive(Debug)]
+pub(crate) struct Moments {
+    window: [f32; WINDOW],
+    n: usize,
+    mean: f32,
+    /// Standard deviation plus half a point, which keeps an idle series from having no unit at all.
+    pub(crate) scale: f32,
+}
+
+impl Moments {
+    #[inline(always)]
+    pub(crate) fn of(history: &History) -> Self {
+        let mut window = [0.0; WINDOW];
+        let w = history.copy_to(&mut window);
+        let n = w.len();
+        let count = n.max(1) as f64;
+        let mean = (sum(w, f64::from) / count) as f32;
+        let variance = sum(w, |x| f64::from(x - mean) * f64::from(x - mean)) / count;
+        Self { n, mean, scale: variance.sqrt() as f32 + 0.5, window }
+    }
+}
+
+/// The vectors of a series that has a sample.
+#[inline(always)]
+pub(crate) fn describe(history: &History, m: &Moments) -> Features {
+    let (w, n, mean, s) = (&m.window[..m.n], m.n, m.mean, m.scale);
+    let last = history.last();
+    let z = |x: f32| (x - mean) / s;
+
+    let hour = &w[n.saturating_sub(HOUR)..];
+    let hour_max = z(max(hour));
+    let hour_mean = (sum(hour, f64::from) / hour.len() as f64) as f32;
+    let hour_var = sum(hour, |x| f64::from(x - hour_mean) * f64::from(x - hour_mean)) / hour.len() as f64;
+    let input = [z(last), last / 100.0, hour_max, z(hour_mean), s.ln(), mean / 100.0];
+
+    let mut stats = Stats { values: [0.0; STATS], len: 0 };
+    stats.put(mean / 100.0);
+    stats.put(s.ln());
+    stats.all(history.values([0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99]).1.map(z));
+    stats.all(history.recent([0.1, 0.5, 0.9]).map(z));
+    let peaks = [0.5, 0.9, 0.95, 0.99];
+    if n >= PEAK {
+        stats.all(history.outcomes(Horizon::Peak(PEAK as u32), Place::Features, peaks).1.map(z));
+    } else {
+        stats.all([z(max(w)); 4]);
+    }
+    // The last hour, oldest first; a short window repeats its first sample.
+    stats.all::<HOUR>(std::array::from_fn(|i| z(w[(n + i).saturating_sub(HOUR)])));
+    stats.all([z(max(&w[n.saturating_sub(PEAK)..])), hour_max, z(hour_mean), hour_var.sqrt() as f32 / s]);
+    stats.all(history.moves([0.5, 0.9, 0.99]).map(|v| v / s));
+    stats.all([1, PEAK, HOUR].map(|lag| autocorrelation(w, lag, mean, s)));
+    stats.all([&EWMA[0], &EWMA[1], &EWMA[2]].map(|e| e.average(w, mean) / s));
+    stats.all(history.rises(Horizon::Peak(PEAK as u32), Place::Features, peaks).1.map(|v| v / s));
+    stats.all(history.rises(Horizon::Step(HOUR as u32), Place::Features, [0.05, 0.95]).1.map(|v| v / s));
+    stats.put(n as f32 / WINDOW as f32);
+    Features { input, stats: stats.values.map(|v| v.clamp(-CLIP, CLIP)), last, scale: s }
 }
 
 /// Fills the statistics in order.
@@ -201,56 +144,26 @@ struct Stats {
 }
 
 impl Stats {
+    #[inline(always)]
     fn put(&mut self, v: f32) {
         self.values[self.len] = v;
         self.len += 1;
     }
 
+    #[inline(always)]
     fn all<const N: usize>(&mut self, values: [f32; N]) {
         self.values[self.len..self.len + N].copy_from_slice(&values);
         self.len += N;
     }
 }
 
-/// Values in ascending order, at most [`WINDOW`] of them.
-#[derive(Debug, Clone)]
-struct Sorted(Vec<f32>);
-
-impl Sorted {
-    fn new() -> Self {
-        Self(Vec::with_capacity(WINDOW))
-    }
-
-    fn insert(&mut self, x: f32) {
-        let at = self.0.partition_point(|&v| v < x);
-        self.0.insert(at, x);
-    }
-
-    /// Removes one value equal to `x`, which was inserted before.
-    fn remove(&mut self, x: f32) {
-        let at = self.0.partition_point(|&v| v < x);
-        if at < self.0.len() {
-            self.0.remove(at);
-        }
-    }
-
-    /// Quantiles with linear interpolation, as `numpy.quantile`; 0 when empty.
-    fn quantiles<const N: usize>(&self, levels: [f32; N]) -> [f32; N] {
-        let Some(top) = self.0.len().checked_sub(1) else { return [0.0; N] };
-        levels.map(|level| {
-            let at = f64::from(level) * top as f64;
-            let low = (at as usize).min(top);
-            let high = (low + 1).min(top);
-            self.0[low] + (at - low as f64) as f32 * (self.0[high] - self.0[low])
-        })
-    }
-}
-
+#[inline(always)]
 fn max(w: &[f32]) -> f32 {
     w.iter().copied().fold(f32::MIN, f32::max)
 }
 
 /// Eight partial sums, added in a fixed order: vector code, and the same bytes everywhere.
+#[inline(always)]
 fn sum(w: &[f32], f: impl Fn(f32) -> f64) -> f64 {
     let mut part = [0.0f64; 8];
     let chunks = w.chunks_exact(8);
@@ -266,6 +179,7 @@ fn sum(w: &[f32], f: impl Fn(f32) -> f64) -> f64 {
 }
 
 /// Mean of z[t] z[t - lag]; 0 when the window is not longer than the lag.
+#[inline(always)]
 fn autocorrelation(w: &[f32], lag: usize, mean: f32, s: f32) -> f32 {
     let Some(n) = w.len().checked_sub(lag).filter(|&n| n > 0) else { return 0.0 };
     let mut part = [0.0f32; 8];
@@ -305,6 +219,7 @@ impl Ewma {
     }
 
     /// The average distance of a window from `mean`.
+    #[inline(always)]
     fn average(&self, w: &[f32], mean: f32) -> f32 {
         let weights = &self.weights[WINDOW - w.len()..];
         let mut part = [0.0f32; 8];

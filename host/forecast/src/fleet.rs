@@ -1,20 +1,17 @@
 //! Many series, one tick at a time.
 
 use std::sync::Arc;
-use std::thread;
 
 use foreshade_accel::{AccelError, Engine};
-use foreshade_types::{Horizon, Quantiles, Readiness, Resource, SeriesForecast, Transform};
+use foreshade_fallback_cpu::Exec;
+use foreshade_types::{Horizon, Resource, SeriesForecast, Transform};
 use thiserror::Error;
 
 use crate::STEPS_MAX;
-use crate::learned::Learned;
-use crate::lstm::LstmModel;
-use crate::members::Scratch;
-use crate::series::{Series, Tuning};
-
-/// Series per unit of work: a thread costs more than fewer of them.
-const CHUNK: usize = 64;
+use crate::group::{Plan, Tuning};
+use crate::history;
+use crate::lstm::{CADENCE_S, LstmModel, MODEL_HORIZONS};
+use crate::set::{self, Set};
 
 /// What a series measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,11 +20,18 @@ pub struct SeriesProfile {
     pub resource: Option<Resource>,
     /// The scale its points are on.
     pub transform: Transform,
+    /// Which series it is, by its own name ([`key`]): the work that comes round by turns is spread by it.
+    pub key: u64,
+}
+
+/// A number that follows from a name and from nothing else: FNV-1a, 64 bits.
+pub fn key(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
 }
 
 impl From<Resource> for SeriesProfile {
     fn from(resource: Resource) -> Self {
-        Self { resource: Some(resource), transform: resource.transform() }
+        Self { resource: Some(resource), transform: resource.transform(), key: 0 }
     }
 }
 
@@ -66,6 +70,9 @@ pub enum ForecastError {
     /// A sample that cannot be.
     #[error("sample of series {0} is infinite; give NaN where it is missing")]
     Infinite(usize),
+    /// The threads asked for could not be started.
+    #[error("{0}")]
+    Threads(String),
     /// The model cannot be set up on this device.
     #[error(transparent)]
     Accel(#[from] AccelError),
@@ -75,12 +82,15 @@ pub enum ForecastError {
 #[derive(Debug)]
 pub struct Fleet {
     config: FleetConfig,
-    tuning: Tuning,
-    series: Vec<Series>,
+    plan: Plan,
+    exec: Exec,
+    engine: Engine,
+    sets: Vec<Set>,
     out: Vec<SeriesForecast>,
-    scratch: Vec<Scratch>,
-    learned: Option<Learned>,
+    ticks: u64,
+    learned: bool,
     model_error: Option<AccelError>,
+    fits: bool,
 }
 
 impl Fleet {
@@ -92,7 +102,7 @@ impl Fleet {
     pub fn new(
         config: FleetConfig,
         model: Option<Arc<LstmModel>>,
-        engine: Engine,
+        mut engine: Engine,
     ) -> Result<Self, ForecastError> {
         if let Some(&h) = config.horizons.iter().find(|h| !(1..=STEPS_MAX).contains(&h.delay_steps())) {
             return Err(ForecastError::Horizon(h));
@@ -103,25 +113,20 @@ impl Fleet {
         if config.threads == 0 {
             return Err(ForecastError::Config("0 threads cannot work; give at least 1"));
         }
-        let n = config.horizons.len();
-        let blank = SeriesForecast {
-            readiness: Readiness::Cold,
-            mean: vec![0.0; n],
-            quantiles: vec![Quantiles::default(); n],
-        };
-        let learned = match &model {
-            Some(m) => Learned::new(m, engine, &config.series, &config.horizons, config.cadence_s)?,
-            None => None,
-        };
-        Ok(Self {
-            series: config.series.iter().map(|_| Series::new(&config.horizons, learned.is_some())).collect(),
-            out: vec![blank; config.series.len()],
-            scratch: (0..config.threads).map(|_| Scratch::default()).collect(),
+        let exec = Exec::new(None, config.threads).map_err(|e| ForecastError::Threads(e.to_string()))?;
+        let speaks = model.is_some() && config.cadence_s == CADENCE_S;
+        let target = |h: &Horizon| MODEL_HORIZONS.iter().position(|m| m == h).filter(|_| speaks);
+        let plan = Plan {
+            horizons: config.horizons.clone(),
+            places: history::places(&config.horizons),
+            targets: config.horizons.iter().map(target).collect(),
             tuning: Tuning::default(),
-            config,
-            learned,
-            model_error: None,
-        })
+        };
+        let model = model.filter(|_| plan.targets.iter().any(Option::is_some));
+        let sets = Set::all(&config.series, &plan, model.as_deref(), &mut engine)?;
+        let out = vec![set::blank(&plan); config.series.len()];
+        let learned = model.is_some();
+        Ok(Self { config, plan, exec, engine, sets, out, ticks: 0, learned, model_error: None, fits: true })
     }
 
     /// What the fleet was made for.
@@ -131,7 +136,7 @@ impl Fleet {
 
     /// Does the LSTM speak in this fleet?
     pub fn has_model(&self) -> bool {
-        self.learned.is_some()
+        self.learned
     }
 
     /// Why the LSTM fell silent, if its device failed. The other members go on.
@@ -141,7 +146,7 @@ impl Fleet {
 
     /// The devices behind the LSTM, as long as it speaks: what they are and what has been seen of them.
     pub fn engine(&self) -> Option<&Engine> {
-        self.learned.as_ref().map(Learned::engine)
+        self.learned.then_some(&self.engine)
     }
 
     /// The forecasts of the newest tick; cold ones before the first.
@@ -154,65 +159,54 @@ impl Fleet {
     /// # Errors
     /// The wrong number of samples, an infinite one. Then nothing has changed.
     pub fn step(&mut self, points: &[f32]) -> Result<&[SeriesForecast], ForecastError> {
-        if points.len() != self.series.len() {
-            return Err(ForecastError::Samples { got: points.len(), want: self.series.len() });
+        if points.len() != self.out.len() {
+            return Err(ForecastError::Samples { got: points.len(), want: self.out.len() });
         }
         if let Some(i) = points.iter().position(|x| x.is_infinite()) {
             return Err(ForecastError::Infinite(i));
         }
-        let (horizons, tuning) = (&self.config.horizons, &self.tuning);
+        let (plan, exec, tick) = (&self.plan, &self.exec, self.ticks);
+        self.ticks += 1;
         {
             let _span = tracing::info_span!("forecast::step", series = points.len()).entered();
-            let work = |series: &mut Series, x: f32, _: &mut SeriesForecast, scratch: &mut Scratch| {
-                series.observe(x, horizons, scratch);
-            };
-            spread_out(&mut self.series, points, &mut self.out, &mut self.scratch, work);
+            self.sets.iter_mut().for_each(|set| set.observe(plan, exec, tick, points));
         }
-        if let Some(Err(error)) = self.learned.as_mut().map(|l| l.step(&mut self.series)) {
-            tracing::error!(%error, "the model's device failed; forecasting without the LSTM");
-            self.learned = None;
-            self.model_error = Some(error);
-        }
+        self.run(points.len());
         {
             let _span = tracing::info_span!("forecast::calibrate", series = points.len()).entered();
-            let work = |series: &mut Series, _: f32, out: &mut SeriesForecast, _: &mut Scratch| {
-                series.conclude(horizons, tuning, out);
-            };
-            spread_out(&mut self.series, points, &mut self.out, &mut self.scratch, work);
+            let (plan, exec) = (&self.plan, &self.exec);
+            for set in &mut self.sets {
+                set.conclude(plan, exec, tick);
+                set.hand_over(&mut self.out);
+            }
         }
         Ok(&self.out)
     }
-}
 
-/// Runs `work` on every series, on as many threads as there is scratch for. Series do not see each other, so the split
-/// changes nothing but the time.
-fn spread_out<W>(
-    series: &mut [Series],
-    points: &[f32],
-    out: &mut [SeriesForecast],
-    scratch: &mut [Scratch],
-    work: W,
-) where
-    W: Fn(&mut Series, f32, &mut SeriesForecast, &mut Scratch) + Sync,
-{
-    let run = |series: &mut [Series], points: &[f32], out: &mut [SeriesForecast], scratch: &mut Scratch| {
-        for ((s, &x), o) in series.iter_mut().zip(points).zip(out) {
-            work(s, x, o, scratch);
+    /// What needs a device: the LSTM's step, and the fits whose turn it is.
+    fn run(&mut self, series: usize) {
+        let device = self.engine.info().driver;
+        let _span = tracing::info_span!("accel::run", device, series).entered();
+        if self.fits {
+            let fit = |set: &mut Set| set.refit(&mut self.engine, &self.exec, &self.plan);
+            if let Err(error) = self.sets.iter_mut().try_for_each(fit) {
+                tracing::error!(%error, "no device fits models any more; forecasting without the ARIMA");
+                self.fits = false;
+                self.sets.iter_mut().for_each(Set::forget_models);
+            }
         }
-    };
-    let threads = scratch.len().min(series.len().div_ceil(CHUNK)).max(1);
-    let each = series.len().div_ceil(threads).max(1);
-    if threads == 1 {
-        if let Some(scratch) = scratch.first_mut() {
-            run(series, points, out, scratch);
+        if !self.learned {
+            return;
         }
-        return;
+        // All are sent before one is waited for.
+        let submitted = self.sets.iter_mut().try_for_each(|set| set.submit(&mut self.engine));
+        let done =
+            submitted.and_then(|()| self.sets.iter_mut().try_for_each(|s| s.collect(&mut self.engine)));
+        if let Err(error) = done {
+            tracing::error!(%error, "the model's device failed; forecasting without the LSTM");
+            self.learned = false;
+            self.model_error = Some(error);
+            self.sets.iter_mut().for_each(Set::drop_model);
+        }
     }
-    thread::scope(|scope| {
-        let parts = series.chunks_mut(each).zip(points.chunks(each)).zip(out.chunks_mut(each)).zip(scratch);
-        for (((series, points), out), scratch) in parts {
-            let run = &run;
-            scope.spawn(move || run(series, points, out, scratch));
-        }
-    });
 }

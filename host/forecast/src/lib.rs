@@ -18,26 +18,29 @@
 
 pub mod aggregate;
 pub mod anomaly;
+mod arima;
 mod conformal;
 mod ensemble;
 pub mod exact;
 pub mod features;
 mod fleet;
 pub mod grid;
+mod group;
 pub mod hazard;
-mod learned;
+mod history;
+mod lanes;
 pub mod levinson;
 pub mod lstm;
 mod members;
+mod order;
 mod quantile;
 pub mod replay;
 pub mod run;
 mod scorer;
 pub mod seasonal;
-mod series;
-mod window;
+mod set;
 
-pub use fleet::{Fleet, FleetConfig, ForecastError, SeriesProfile};
+pub use fleet::{Fleet, FleetConfig, ForecastError, SeriesProfile, key};
 pub use scorer::{ResourceScore, Scorer};
 
 /// Samples a series is judged by: 12 h at 300 s.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use foreshade_accel::{AccelError, Engine, KernelId, StateId, StateSnapshot, lstm_step, quantiles_of};
+use foreshade_accel::{AccelError, Engine, KernelId, Slab, StateId, StateSnapshot, lstm_step, quantiles_of};
 use foreshade_types::{Horizon, Quantiles, Resource};
 use lstm_step::{Cell, GATES, Head, LEVELS, MAX_HIDDEN, STEP, TARGETS, Weights, WeightsError};
 use safetensors::{Dtype, SafeTensors};
@@ -18,6 +18,9 @@ pub const FORMAT: &str = "foreshade-lstm/1";
 /// What the model forecasts, in the order of its outputs.
 pub const MODEL_HORIZONS: [Horizon; TARGETS] =
     [Horizon::Peak(6), Horizon::Step(1), Horizon::Step(6), Horizon::Step(12)];
+
+/// The cadence the shipped model was trained on, seconds. It knows no other.
+pub(crate) const CADENCE_S: u32 = 300;
 
 /// Quantiles for [`MODEL_HORIZONS`], in points.
 pub type TargetQuantiles = [Quantiles; TARGETS];
@@ -225,6 +228,29 @@ impl LstmFleet {
         engine.submit(self.state, inputs)
     }
 
+    /// Starts one tick whose inputs `fill(mode, x, stats, lanes)` writes, in the layout of
+    /// [`foreshade_accel::lstm_step`].
+    pub(crate) fn submit_rows(
+        &mut self,
+        engine: &mut Engine,
+        fill: impl FnOnce(&mut [i32], &mut [f32], &mut [f32], usize),
+    ) -> Result<(), AccelError> {
+        let lanes = engine.lanes(self.state)?;
+        let mut inputs = engine.inputs(self.state)?;
+        fill(
+            Arc::make_mut(&mut inputs.mode).i32_mut(),
+            Arc::make_mut(&mut inputs.x).f32_mut(),
+            Arc::make_mut(&mut inputs.stats).f32_mut(),
+            lanes,
+        );
+        engine.submit(self.state, inputs)
+    }
+
+    /// Waits for that tick: [lanes/64][targets x levels][64].
+    pub(crate) fn collect_rows<'e>(&mut self, engine: &'e mut Engine) -> Result<&'e Slab, AccelError> {
+        engine.collect(self.state)
+    }
+
     /// Waits for the tick; `hear(lane, quantiles)` is called for each lane that has features, in order, with quantiles
     /// in points, ascending and not below 0. A series' result does not depend on the others.
     ///
@@ -240,7 +266,10 @@ impl LstmFleet {
         let out = engine.collect(self.state)?;
         for lane in 0..series {
             if let Some(f) = features(lane) {
-                hear(lane, &to_points(&quantiles_of(out, lane), f));
+                let q = quantiles_of(out, lane);
+                let points =
+                    |target: usize, level: usize| to_points(q[target * LEVELS + level], f.last, f.scale);
+                hear(lane, &std::array::from_fn(|t| Quantiles(std::array::from_fn(|l| points(t, l)))));
             }
         }
         Ok(())
@@ -284,11 +313,10 @@ impl LstmFleet {
     }
 }
 
-/// Kernel output [target][level] -> points: last value + scale * q, usage is never below 0.
-fn to_points(q: &[f32], f: &Features) -> TargetQuantiles {
-    std::array::from_fn(|target| {
-        Quantiles(std::array::from_fn(|level| (f.last + f.scale * q[target * LEVELS + level]).max(0.0)))
-    })
+/// Kernel output -> points: last value + scale * q, usage is never below 0.
+#[inline(always)]
+pub(crate) fn to_points(q: f32, last: f32, scale: f32) -> f32 {
+    (last + scale * q).max(0.0)
 }
 
 fn container(bytes: &[u8]) -> Result<SafeTensors<'_>, ModelError> {

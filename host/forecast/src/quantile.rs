@@ -19,9 +19,39 @@ pub(crate) fn sorted(v: &[f32], p: f32) -> f32 {
     }
 }
 
+/// Quantiles in order, none negative; the median stays where it is.
+pub(crate) fn in_order(shifted: [f32; 5]) -> [f32; 5] {
+    let mid = shifted[1].max(0.0);
+    let mut q = shifted.map(|v| v.max(0.0));
+    q[0] = q[0].min(mid);
+    q[2..].iter_mut().for_each(|v| *v = v.max(mid));
+    q[2..].sort_unstable_by(f32::total_cmp);
+    q[1] = mid;
+    q
+}
+
+/// Mean pinball loss over the levels.
+pub(crate) fn pinball(q: &[f32; 5], y: f32) -> f32 {
+    let each = |(q, level): (&f32, f32)| (level * (y - q)).max((level - 1.0) * (y - q));
+    q.iter().zip(LEVELS).map(each).sum::<f32>() / LEVELS.len() as f32
+}
+
+/// The largest known value of a stretch, if at least half of it is known.
+pub(crate) fn peak(x: &[f32]) -> Option<f32> {
+    let known = x.iter().filter(|v| !v.is_nan()).count();
+    (2 * known >= x.len()).then(|| x.iter().copied().fold(f32::NEG_INFINITY, f32::max))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_peak_needs_half_of_its_samples() {
+        let n = f32::NAN;
+        assert_eq!(peak(&[1.0, n, 3.0, n]), Some(3.0));
+        assert_eq!(peak(&[1.0, n, n, n]), None);
+    }
 
     #[test]
     fn type_7_by_hand() {

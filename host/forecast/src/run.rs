@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use foreshade_accel::{AccelError, Engine};
-use foreshade_telemetry::trace::{Trace, TraceError};
+use foreshade_telemetry::trace::{Scale, Trace, TraceError, TraceVm};
 use foreshade_types::Horizon;
 use thiserror::Error;
 
@@ -18,7 +18,7 @@ pub use self::origins::Origins;
 use self::output::Rows;
 pub use self::told::{Row, Told};
 use crate::lstm::LstmModel;
-use crate::{Fleet, FleetConfig, ForecastError, SeriesProfile};
+use crate::{Fleet, FleetConfig, ForecastError, SeriesProfile, key};
 
 /// Seconds over which the peak is taken: horizon 0 of a file.
 pub const PEAK_S: u32 = 1800;
@@ -142,9 +142,8 @@ fn column(
     mut progress: impl FnMut(u64),
 ) -> Result<Vec<Found>, RunError> {
     let scales: Vec<_> = (0..trace.vms.len()).map(|v| trace.scale(v, column)).collect();
-    let resource = trace.columns[column].resource;
     let config = FleetConfig {
-        series: scales.iter().map(|s| SeriesProfile { resource, transform: s.transform }).collect(),
+        series: keyed(trace, column, &scales),
         horizons: horizons.to_vec(),
         cadence_s: trace.cadence_s,
         threads: request.threads,
@@ -170,6 +169,17 @@ fn column(
         progress(t as u64 + 1);
     }
     Ok(found)
+}
+
+/// One profile per VM; its turn follows from its name, so that it does not matter what else is in the file.
+fn keyed(trace: &Trace, column: usize, scales: &[Scale]) -> Vec<SeriesProfile> {
+    let resource = trace.columns[column].resource;
+    let of = |(vm, scale): (&TraceVm, &Scale)| SeriesProfile {
+        resource,
+        transform: scale.transform,
+        key: key(&vm.name),
+    };
+    trace.vms.iter().zip(scales).map(of).collect()
 }
 
 /// Seconds -> steps.

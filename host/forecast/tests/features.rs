@@ -34,7 +34,7 @@ proptest! {
             w.push(x);
         }
         prop_assert!(w.len() <= WINDOW);
-        let again = anew(w.samples());
+        let again = anew(&w.samples());
         prop_assert_eq!(w.features(), again);
     }
 

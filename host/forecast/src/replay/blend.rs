@@ -7,8 +7,7 @@
 
 use foreshade_types::{Horizon, LEVELS, Quantiles, SeriesForecast};
 
-use crate::conformal::in_order;
-use crate::ensemble::pinball;
+use crate::quantile::{in_order, pinball};
 
 /// Weight of a loss one tick later, against the newest.
 const DECAY: f32 = 0.99;
@@ -117,7 +116,7 @@ impl Blend {
 fn outcome(due: &[f32], horizon: Horizon) -> Option<f32> {
     match horizon {
         Horizon::Step(_) => due.last().copied().filter(|y| !y.is_nan()),
-        Horizon::Peak(_) => crate::window::peak(due),
+        Horizon::Peak(_) => crate::quantile::peak(due),
     }
 }
 

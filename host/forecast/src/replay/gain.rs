@@ -9,9 +9,9 @@ use foreshade_types::{Horizon, LEVELS, Resource, SeriesForecast, Transform};
 use super::blend::{Blend, Say};
 use super::generate::{Dice, Tick};
 use super::{Estimate, Replay, ReplayConfig};
-use crate::ensemble::pinball;
 use crate::fleet::{Fleet, FleetConfig, ForecastError, SeriesProfile};
 use crate::lstm::LstmModel;
+use crate::quantile::pinball;
 
 /// The sides of a comparison.
 pub const SIDES: [&str; 3] = ["metrics", "replay", "both"];
@@ -70,7 +70,7 @@ pub fn study(s: &Study<'_>, engine: Engine) -> Result<Vec<Vec<Loss>>, ForecastEr
     let n = s.ticks.len();
     let transform = if s.resource == Resource::Cpu { Transform::Points } else { s.resource.transform() };
     let config = FleetConfig {
-        series: vec![SeriesProfile { resource: Some(s.resource), transform }; n],
+        series: vec![SeriesProfile { resource: Some(s.resource), transform, key: 0 }; n],
         horizons: s.horizons.to_vec(),
         cadence_s: s.cadence_s,
         threads: 1,
@@ -158,7 +158,7 @@ fn settle(horizons: &[Horizon], open: &mut [Open], recent: &VecDeque<f32>, losse
         let due: Vec<f32> = recent.iter().skip(recent.len() - delay).copied().collect();
         let y = match horizon {
             Horizon::Step(_) => due.last().copied().filter(|y| !y.is_nan()),
-            Horizon::Peak(_) => crate::window::peak(&due),
+            Horizon::Peak(_) => crate::quantile::peak(&due),
         };
         let (Some(y), false) = (y, sides[0].mean.is_nan()) else { continue };
         loss.n += 1;

@@ -17,7 +17,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("kernels", &[]),
     ("fallback-cpu", &["kernels"]),
     ("accel", &["fallback-cpu", "kernels"]),
-    ("forecast", &["accel", "kernels", "telemetry"]),
+    // fallback-cpu: what a window's own forecasts missed by is computed beside the windows, on the host's vectors.
+    ("forecast", &["accel", "fallback-cpu", "kernels", "telemetry"]),
     ("plan", &[]),
     ("link", &["wire"]),
     ("client", &["link", "wire"]),

@@ -1,0 +1,201 @@
+//! The ARIMA member: a closed-form fit per series every [`REFIT`] samples, in rotation, by the kernel `arima_fit`; between
+//! two fits the model takes each new sample in (its last differences and its residual), which costs a few operations.
+//!
+//! Its bounds are the quantiles of what the model would have missed by at every sample of the window it was fitted to, per
+//! horizon: so the bound of a peak is one of peaks, and no distribution is assumed.
+
+use std::sync::Arc;
+
+use foreshade_accel::{AccelError, Engine, KernelId, Slab, spec};
+use foreshade_fallback_cpu::Exec;
+use foreshade_fallback_cpu::arima::{Reach, SPREAD_WORDS, spread};
+use foreshade_kernels::arima_fit::{
+    D, FIT_WORDS, MEAN, P_MAX, PHI, RESIDUAL, SAMPLES_MIN, STATUS, TAIL, THETA,
+};
+use foreshade_types::{Horizon, LEVELS};
+
+use crate::WINDOW;
+use crate::ensemble::Voices;
+use crate::history::History;
+use crate::lanes::{LANES, Lane, ZERO, each};
+use crate::members::{ARIMA, OUTCOMES_MIN};
+
+/// Samples from one fit to the next: 30 min at 5 min. A series' turn follows from its own name and age.
+pub(crate) const REFIT: u64 = 6;
+/// Series fitted by one call: their samples stay in the second cache.
+const BATCH: usize = 1024;
+
+/// The fitted models of a group.
+#[derive(Debug)]
+pub(crate) struct Models {
+    phi: [Lane; P_MAX],
+    theta: Lane,
+    mean: Lane,
+    differenced: Lane,
+    /// The last values of what the model is of, newest first.
+    tail: [Lane; P_MAX],
+    residual: Lane,
+    /// 1 = there is a model.
+    fitted: Lane,
+    /// By horizon: quantiles of the errors; 1 = enough of them.
+    errors: Box<[([Lane; 5], Lane)]>,
+}
+
+impl Models {
+    pub(crate) fn new(horizons: usize) -> Self {
+        Self {
+            phi: [ZERO; P_MAX],
+            theta: ZERO,
+            mean: ZERO,
+            differenced: ZERO,
+            tail: [ZERO; P_MAX],
+            residual: ZERO,
+            fitted: ZERO,
+            errors: vec![([ZERO; 5], ZERO); horizons].into(),
+        }
+    }
+
+    /// Takes the newest samples in: `x` filled, `before` the ones before them, `known` 1 where both were there.
+    #[inline(always)]
+    pub(crate) fn observe(&mut self, x: &Lane, before: &Lane, known: &Lane) {
+        let z = each(|l| {
+            let z = x[l] - if self.differenced[l] > 0.0 { before[l] } else { self.mean[l] };
+            z * known[l]
+        });
+        let mut said = each(|l| self.theta[l] * self.residual[l]);
+        for (phi, tail) in self.phi.iter().zip(&self.tail) {
+            (0..LANES).for_each(|l| said[l] += phi[l] * tail[l]);
+        }
+        self.residual = each(|l| (z[l] - said[l]) * known[l]);
+        self.tail.rotate_right(1);
+        self.tail[0] = z;
+    }
+
+    /// Says what the models say of the `i`-th horizon, in the lanes of `warm`; `path` is [`Self::prepare`]'s.
+    #[inline(always)]
+    pub(crate) fn speak(&self, i: usize, horizon: Horizon, path: &[Lane], warm: &Lane, voices: &mut Voices) {
+        let n = horizon.delay_steps() as usize;
+        let point = match horizon {
+            Horizon::Step(_) => path[n - 1],
+            Horizon::Peak(_) => path[1..n].iter().fold(path[0], |most, f| each(|l| most[l].max(f[l]))),
+        };
+        let (errors, enough) = &self.errors[i];
+        voices.speaks[ARIMA] = each(|l| enough[l] * self.fitted[l] * warm[l]);
+        for (q, error) in voices.q[ARIMA].iter_mut().zip(errors) {
+            *q = each(|l| point[l] + error[l]);
+        }
+    }
+
+    /// The next samples, each from those before it.
+    #[inline(always)]
+    pub(crate) fn prepare(&self, last: &Lane, horizons: &[Horizon], path: &mut Vec<Lane>) {
+        let steps = horizons.iter().map(|h| h.delay_steps()).max().unwrap_or(0) as usize;
+        path.clear();
+        let mut tail = self.tail;
+        let mut shock = each(|l| self.theta[l] * self.residual[l]);
+        let mut sum = *last;
+        for _ in 0..steps {
+            let mut f = shock;
+            for (phi, tail) in self.phi.iter().zip(&tail) {
+                (0..LANES).for_each(|l| f[l] += phi[l] * tail[l]);
+            }
+            (0..LANES).for_each(|l| sum[l] += f[l]);
+            path.push(each(|l| if self.differenced[l] > 0.0 { sum[l] } else { self.mean[l] + f[l] }));
+            tail.rotate_right(1);
+            tail[0] = f;
+            shock = ZERO;
+        }
+    }
+
+    /// Says nothing from now on.
+    pub(crate) fn silence(&mut self) {
+        self.fitted = ZERO;
+    }
+
+    /// Takes the model of a lane from what the kernel made; `at` is its place there.
+    fn take(&mut self, lane: usize, fit: &[f32], spread: &[f32], at: usize) {
+        let word = |w: usize| fit[spec::blocked(at, w, FIT_WORDS)];
+        let many = |rows: &mut [Lane; P_MAX], from: usize| {
+            rows.iter_mut().enumerate().for_each(|(j, row)| row[lane] = word(from + j));
+        };
+        many(&mut self.phi, PHI);
+        many(&mut self.tail, TAIL);
+        self.theta[lane] = word(THETA);
+        self.mean[lane] = word(MEAN);
+        self.differenced[lane] = word(D);
+        self.residual[lane] = word(RESIDUAL);
+        self.fitted[lane] = if word(STATUS) == 0.0 { 1.0 } else { 0.0 };
+        let words = self.errors.len() * SPREAD_WORDS;
+        for (h, (errors, enough)) in self.errors.iter_mut().enumerate() {
+            let error = |k: usize| spread[spec::blocked(at, h * SPREAD_WORDS + k, words)];
+            errors.iter_mut().enumerate().for_each(|(k, row)| row[lane] = error(k));
+            enough[lane] = if error(LEVELS.len()) >= OUTCOMES_MIN as f32 { 1.0 } else { 0.0 };
+        }
+    }
+}
+
+/// Is it this series' turn? `phase` is its own, below [`REFIT`].
+pub(crate) fn due(history: &History, phase: u64) -> bool {
+    let age = history.age();
+    age == SAMPLES_MIN as u64 || (age > SAMPLES_MIN as u64 && age % REFIT == phase)
+}
+
+/// Fits the models of some series: (group, lane) and their windows. Nothing changes if the devices fail.
+pub(crate) fn refit<'a>(
+    engine: &mut Engine,
+    exec: &Exec,
+    horizons: &[Horizon],
+    due: &[(usize, usize)],
+    history: impl Fn(usize, usize) -> &'a History,
+    mut models: impl FnMut(usize, &mut dyn FnMut(&mut Models)),
+) -> Result<(), AccelError> {
+    let reach: Vec<Reach> = horizons
+        .iter()
+        .map(|h| match *h {
+            Horizon::Step(n) => Reach::Step(n as usize),
+            Horizon::Peak(n) => Reach::Peak(n as usize),
+        })
+        .collect();
+    for batch in due.chunks(BATCH) {
+        let lanes = spec::padded(batch.len());
+        let y = Arc::new(windows(batch, lanes, &history));
+        let ints = [lanes as i32, WINDOW as i32];
+        let out = engine.call(KernelId::ArimaFit, &ints, &[], &[Arc::clone(&y)])?;
+        let Some(fit) = out.first() else { continue };
+        let mut errors = vec![0.0; lanes * reach.len() * SPREAD_WORDS];
+        spread(exec, [lanes, WINDOW], &reach, y.f32(), fit.f32(), &mut errors);
+        for (at, &(group, lane)) in batch.iter().enumerate() {
+            models(group, &mut |m| m.take(lane, fit.f32(), &errors, at));
+        }
+    }
+    Ok(())
+}
+
+/// [WINDOW][lanes], NaN = missing or before the first sample.
+fn windows<'a>(
+    batch: &[(usize, usize)],
+    lanes: usize,
+    history: impl Fn(usize, usize) -> &'a History,
+) -> Slab {
+    let mut y = Slab::from_f32(&vec![f32::NAN; WINDOW * lanes]);
+    let rows = y.f32_mut();
+    for (i, batch) in batch.chunks(LANES).enumerate() {
+        let mut block = [[f32::NAN; LANES]; WINDOW];
+        let mut window = [0.0; WINDOW];
+        for (l, &(group, lane)) in batch.iter().enumerate() {
+            let history = history(group, lane);
+            let filled = history.copy_to(&mut window);
+            let first = WINDOW - filled.len();
+            for (row, x) in block[first..].iter_mut().zip(filled) {
+                row[l] = *x;
+            }
+            if !history.whole() {
+                (0..filled.len()).for_each(|back| block[WINDOW - 1 - back][l] = history.raw(back));
+            }
+        }
+        for (t, row) in block.iter().enumerate() {
+            rows[t * lanes + i * LANES..t * lanes + (i + 1) * LANES].copy_from_slice(row);
+        }
+    }
+    y
+}

@@ -1,0 +1,222 @@
+//! A group of series: what it takes in, what its members say, what it has learnt from it.
+
+use foreshade_types::{Horizon, Quantiles, Readiness, SeriesForecast};
+
+use crate::arima::Models;
+use crate::conformal::{self, Shifts};
+use crate::ensemble::{self, Ensemble, Voices};
+use crate::features::{self, Features, INPUT, Moments, STATS};
+use crate::grid;
+use crate::history::{History, Place};
+use crate::lanes::{LANES, Lane, ZERO, each};
+use crate::lstm::to_points;
+use crate::members::{self, LAST, LSTM, RECENT};
+use crate::{SAMPLES_MIN, WINDOW};
+
+/// Samples before the LSTM speaks: it was trained on no series shorter than two hours.
+const LEARNED_MIN: usize = 24;
+
+/// Constants of the state machine.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Tuning {
+    pub(crate) ensemble: ensemble::Tuning,
+    pub(crate) conformal: conformal::Tuning,
+}
+
+/// What every group of a fleet shares.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) horizons: Vec<Horizon>,
+    pub(crate) places: Vec<Place>,
+    /// Which output of the LSTM each horizon is.
+    pub(crate) targets: Vec<Option<usize>>,
+    pub(crate) tuning: Tuning,
+}
+
+/// A forecast whose outcome is not known yet.
+#[derive(Debug, Clone)]
+struct Pending {
+    voices: Voices,
+    shifted: [Lane; 5],
+    scale: Lane,
+    /// 1 = a forecast was made.
+    made: Lane,
+}
+
+/// What one horizon has learnt.
+#[derive(Debug)]
+struct Track {
+    /// Ring by tick: the forecast made `delay` ticks ago is where this one's goes.
+    pending: Box<[Pending]>,
+    ensemble: Ensemble,
+    shifts: Shifts,
+}
+
+/// Sixteen series.
+#[derive(Debug)]
+pub(crate) struct Group {
+    tracks: Vec<Track>,
+    pub(crate) models: Models,
+    /// What the LSTM sees: input, then statistics.
+    pub(crate) features: Box<[Lane; INPUT + STATS]>,
+    last: Lane,
+    scale: Lane,
+    /// Lanes that have a sample.
+    pub(crate) begun: [bool; LANES],
+    observed: [usize; LANES],
+    readiness: [Readiness; LANES],
+    /// Lowest, newest and highest sample of a lane that is cold.
+    range: [[f32; 3]; LANES],
+}
+
+impl Group {
+    pub(crate) fn new(plan: &Plan) -> Self {
+        let blank = Pending { voices: Voices::SILENT, shifted: [ZERO; 5], scale: [1.0; LANES], made: ZERO };
+        let track = |h: &Horizon| Track {
+            pending: vec![blank.clone(); h.delay_steps() as usize].into_boxed_slice(),
+            ensemble: Ensemble::NEW,
+            shifts: Shifts::NEW,
+        };
+        Self {
+            tracks: plan.horizons.iter().map(track).collect(),
+            models: Models::new(plan.horizons.len()),
+            features: Box::new([ZERO; INPUT + STATS]),
+            last: ZERO,
+            scale: [1.0; LANES],
+            begun: [false; LANES],
+            observed: [0; LANES],
+            readiness: [Readiness::Cold; LANES],
+            range: [[0.0; 3]; LANES],
+        }
+    }
+
+    /// Takes the samples of a tick (NaN = missing), learns from the forecasts whose outcome they complete, and lets the
+    /// members speak that need no device. `histories` may be fewer than the lanes.
+    #[inline(always)]
+    pub(crate) fn observe(&mut self, plan: &Plan, tick: u64, histories: &mut [History], points: &[f32]) {
+        let (mut known, before) = (ZERO, self.last);
+        for (l, (history, &x)) in histories.iter_mut().zip(points).enumerate() {
+            history.push(x);
+            known[l] = if history.known(0) && history.known(1) { 1.0 } else { 0.0 };
+            self.last[l] = history.last();
+        }
+        self.models.observe(&self.last, &before, &known);
+        for (i, track) in self.tracks.iter_mut().enumerate() {
+            let horizon = plan.horizons[i];
+            let slot = (tick % u64::from(horizon.delay_steps())) as usize;
+            let mut y = [f32::NAN; LANES];
+            for (y, history) in y.iter_mut().zip(histories.iter()) {
+                *y = history.outcome(horizon).unwrap_or(f32::NAN);
+            }
+            track.learn(&plan.tuning, slot, &y);
+            let voices = &mut track.pending[slot].voices;
+            for (l, history) in histories.iter().enumerate() {
+                let told = history.observed() >= SAMPLES_MIN;
+                let [last, recent] = match told {
+                    true => members::speak(history, horizon, plan.places[i]),
+                    false => [None, None],
+                };
+                voices.say(LAST, l, last);
+                voices.say(RECENT, l, recent);
+            }
+        }
+        for (l, history) in histories.iter().enumerate() {
+            self.look(plan, l, history);
+        }
+    }
+
+    /// Scale, readiness and features of a lane.
+    #[inline(always)]
+    fn look(&mut self, plan: &Plan, lane: usize, history: &History) {
+        self.observed[lane] = history.observed();
+        self.begun[lane] = history.len() > 0;
+        self.readiness[lane] = readiness(history);
+        if !self.begun[lane] {
+            return;
+        }
+        let moments = Moments::of(history);
+        self.scale[lane] = moments.scale;
+        if self.readiness[lane] == Readiness::Cold {
+            let low = history.smallest(0).unwrap_or(0.0);
+            let high = history.largest(0).unwrap_or(0.0);
+            self.range[lane] = [low, history.last(), high];
+        }
+        if plan.targets.iter().any(Option::is_some) {
+            let Features { input, stats, .. } = features::describe(history, &moments);
+            let rows = self.features.iter_mut();
+            rows.zip(input.iter().chain(&stats)).for_each(|(row, v)| row[lane] = *v);
+        }
+    }
+
+    /// Lets the ARIMA and the LSTM speak (`learned`: its quantiles of this group, [target][level][lane], if it runs), then
+    /// makes the forecasts of now and writes them down.
+    #[inline(always)]
+    pub(crate) fn conclude(
+        &mut self,
+        plan: &Plan,
+        tick: u64,
+        learned: Option<&dyn Fn(usize, usize) -> Lane>,
+        path: &mut Vec<Lane>,
+        out: &mut [SeriesForecast],
+    ) {
+        self.models.prepare(&self.last, &plan.horizons, path);
+        let warm = each(|l| if self.observed[l] >= SAMPLES_MIN { 1.0 } else { 0.0 });
+        let ready = each(|l| if self.observed[l] >= LEARNED_MIN { 1.0 } else { 0.0 });
+        for (lane, out) in out.iter_mut().enumerate() {
+            out.readiness = self.readiness[lane];
+        }
+        for (i, track) in self.tracks.iter_mut().enumerate() {
+            let horizon = plan.horizons[i];
+            let slot = (tick % u64::from(horizon.delay_steps())) as usize;
+            let pending = &mut track.pending[slot];
+            self.models.speak(i, horizon, path, &warm, &mut pending.voices);
+            pending.voices.speaks[LSTM] = ZERO;
+            if let (Some(learned), Some(target)) = (learned, plan.targets[i]) {
+                pending.voices.speaks[LSTM] = ready;
+                for (level, q) in pending.voices.q[LSTM].iter_mut().enumerate() {
+                    let raw = learned(target, level);
+                    *q = each(|l| to_points(raw[l], self.last[l], self.scale[l]));
+                }
+            }
+            let (q, total) = track.ensemble.combine(&plan.tuning.ensemble, &pending.voices);
+            pending.shifted = track.shifts.apply(&q, &self.scale).map(|row| row.map(grid::near));
+            pending.scale = self.scale;
+            pending.made = each(|l| if total[l] > 0.0 { 1.0 } else { 0.0 });
+            let ordered = conformal::in_order(&pending.shifted);
+            for (lane, out) in out.iter_mut().enumerate() {
+                if total[lane] > 0.0 {
+                    out.mean[i] = grid::near(mean(&q.map(|row| row[lane])).max(0.0));
+                    out.quantiles[i] = Quantiles(ordered.map(|row| row[lane]));
+                } else {
+                    // Before any member speaks: the range seen so far. Finite, and marked as cold.
+                    let [low, last, high] = self.range[lane];
+                    (out.mean[i], out.quantiles[i]) = (last, Quantiles([low, last, high, high, high]));
+                }
+            }
+        }
+    }
+}
+
+impl Track {
+    #[inline(always)]
+    fn learn(&mut self, t: &Tuning, slot: usize, y: &Lane) {
+        let p = &mut self.pending[slot];
+        let y = each(|l| if p.made[l] > 0.0 { y[l] } else { f32::NAN });
+        self.ensemble.learn(&t.ensemble, &p.voices, &y, &p.scale);
+        self.shifts.learn(&t.conformal, &p.shifted, &y, &p.scale);
+    }
+}
+
+fn readiness(history: &History) -> Readiness {
+    match (history.observed(), history.age()) {
+        (n, _) if n < SAMPLES_MIN => Readiness::Cold,
+        // A window that is mostly gaps says as little as a short one.
+        (n, age) if age < WINDOW as u64 || n < WINDOW / 2 => Readiness::Fallback,
+        _ => Readiness::Ready,
+    }
+}
+
+/// The mean of a distribution known by five quantiles: each stands for the probability nearer to it than to the others.
+fn mean(q: &[f32; 5]) -> f32 {
+    0.275 * q[0] + 0.425 * q[1] + 0.225 * q[2] + 0.045 * q[3] + 0.03 * q[4]
+}

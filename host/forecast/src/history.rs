@@ -1,0 +1,406 @@
+//! The last samples of a series, with its gaps, and the order statistics that features and members read.
+
+use foreshade_types::Horizon;
+
+use crate::WINDOW;
+use crate::order::{Order, SLOTS};
+
+/// No sample counts for more points: sums of squares stay finite, and so does every forecast. Log-scaled rates stay below
+/// 400, percentages of a small VM may go over 100.
+pub(crate) const POINTS_MAX: f32 = 10_000.0;
+/// Steps of the peak that the features look at: 30 min at 5 min.
+pub(crate) const PEAK: usize = 6;
+/// The features' short window and far horizon: one hour.
+pub(crate) const HOUR: usize = 12;
+/// The features' window of recent percentiles: three hours.
+const RECENT: usize = 36;
+
+/// A ring of [`SLOTS`].
+type Ring = [f32; SLOTS];
+
+/// The last [`WINDOW`] samples of a series. Slots count up and wrap; the newest is `newest`.
+#[derive(Debug, Clone)]
+pub(crate) struct History {
+    /// Samples, gaps filled with the value before them.
+    x: Ring,
+    /// Largest of [`PEAK`] samples up to here.
+    peak: Ring,
+    /// A bit per slot: was there a sample?
+    known: [u64; SLOTS / 64],
+    newest: u8,
+    len: u8,
+    observed: u8,
+    /// Samples since the first observed one, gaps included.
+    age: u64,
+    pub(crate) orders: Orders,
+    /// What the members need beyond the features: one per horizon that is none of theirs.
+    extra: Box<[Extra]>,
+}
+
+/// The orders behind the features, by what they order. Each is named by the slot of its newest sample.
+#[derive(Debug, Clone)]
+pub(crate) struct Orders {
+    pub(crate) values: Order,
+    pub(crate) recent: Order,
+    /// Maxima of [`PEAK`] samples in a row.
+    pub(crate) peaks: Order,
+    /// |x[t] - x[t-1]|.
+    pub(crate) moves: Order,
+    /// max(x[t+1..=t+PEAK]) - x[t]: how far a peak rose above the sample before it.
+    pub(crate) rises: Order,
+    /// x[t] - x[t-HOUR].
+    pub(crate) drifts: Order,
+}
+
+/// Outcomes of a horizon that the features do not know.
+#[derive(Debug, Clone)]
+enum Extra {
+    Step { n: u8, rises: Order },
+    Peak { n: u8, peak: Box<Ring>, peaks: Order, rises: Order },
+}
+
+/// Where the outcomes of a horizon are ordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// With the features.
+    Features,
+    /// In `extra`.
+    Extra(usize),
+}
+
+/// Where the outcomes of each horizon of a fleet are ordered.
+pub(crate) fn places(horizons: &[Horizon]) -> Vec<Place> {
+    let mut extra = 0;
+    let place = |h: &Horizon| match *h {
+        Horizon::Peak(n) if n as usize == PEAK => Place::Features,
+        Horizon::Step(n) if n as usize == HOUR => Place::Features,
+        _ => {
+            extra += 1;
+            Place::Extra(extra - 1)
+        }
+    };
+    horizons.iter().map(place).collect()
+}
+
+impl History {
+    /// A series without a sample, for a fleet of these horizons.
+    pub(crate) fn new(horizons: &[Horizon]) -> Self {
+        let extra = |(h, place): (&Horizon, Place)| match (*h, place) {
+            (_, Place::Features) => None,
+            (Horizon::Step(n), _) => Some(Extra::Step { n: n as u8, rises: Order::new() }),
+            (Horizon::Peak(n), _) => Some(Extra::Peak {
+                n: n as u8,
+                peak: Box::new([0.0; SLOTS]),
+                peaks: Order::new(),
+                rises: Order::new(),
+            }),
+        };
+        Self {
+            x: [0.0; SLOTS],
+            peak: [0.0; SLOTS],
+            known: [0; SLOTS / 64],
+            newest: u8::MAX,
+            len: 0,
+            observed: 0,
+            age: 0,
+            orders: Orders {
+                values: Order::new(),
+                recent: Order::new(),
+                peaks: Order::new(),
+                moves: Order::new(),
+                rises: Order::new(),
+                drifts: Order::new(),
+            },
+            extra: horizons.iter().zip(places(horizons)).filter_map(extra).collect(),
+        }
+    }
+
+    /// Samples in the window, gaps included, at most [`WINDOW`].
+    pub(crate) fn len(&self) -> usize {
+        usize::from(self.len)
+    }
+
+    /// Samples of the window that were there.
+    pub(crate) fn observed(&self) -> usize {
+        usize::from(self.observed)
+    }
+
+    /// Samples since the first observed one, gaps included.
+    pub(crate) fn age(&self) -> u64 {
+        self.age
+    }
+
+    /// The newest known value; 0 while there is none.
+    pub(crate) fn last(&self) -> f32 {
+        self.x[usize::from(self.newest)]
+    }
+
+    /// Was the sample of `back` ticks ago there?
+    pub(crate) fn known(&self, back: usize) -> bool {
+        back < self.len() && self.bit(self.newest.wrapping_sub(back as u8))
+    }
+
+    fn bit(&self, slot: u8) -> bool {
+        self.known[usize::from(slot >> 6)] >> (slot & 63) & 1 == 1
+    }
+
+    /// The window, oldest first, gaps filled; `to` is at least as long.
+    #[inline(always)]
+    pub(crate) fn copy_to<'a>(&self, to: &'a mut [f32; WINDOW]) -> &'a [f32] {
+        let n = self.len();
+        let end = usize::from(self.newest) + 1;
+        let to = &mut to[..n];
+        let wrapped = n.saturating_sub(end);
+        to[..wrapped].copy_from_slice(&self.x[SLOTS - wrapped..]);
+        to[wrapped..].copy_from_slice(&self.x[end + wrapped - n..end]);
+        to
+    }
+
+    /// The sample of `back` ticks ago, NaN = missing or before the first.
+    pub(crate) fn raw(&self, back: usize) -> f32 {
+        match self.known(back) {
+            true => self.x[usize::from(self.newest.wrapping_sub(back as u8))],
+            false => f32::NAN,
+        }
+    }
+
+    /// Takes the next sample (not finite = missing), held to 0..=10,000 points. Gaps before the first are not kept.
+    #[inline(always)]
+    pub(crate) fn push(&mut self, points: f32) {
+        let known = points.is_finite();
+        if self.len == 0 && !known {
+            return;
+        }
+        // + 0.0: no negative zero, which would sort as equal but print otherwise.
+        let x = if known { points.clamp(0.0, POINTS_MAX) + 0.0 } else { self.last() };
+        let full = self.len() == WINDOW;
+        if full {
+            let oldest = self.newest.wrapping_sub(WINDOW as u8 - 1);
+            self.observed -= u8::from(self.bit(oldest));
+        } else {
+            self.len += 1;
+        }
+        self.newest = self.newest.wrapping_add(1);
+        let slot = usize::from(self.newest);
+        self.x[slot] = x;
+        self.peak[slot] = largest(&self.x, self.newest, PEAK.min(self.len()));
+        let bit = 1 << (slot & 63);
+        self.known[slot >> 6] = self.known[slot >> 6] & !bit | if known { bit } else { 0 };
+        self.observed += u8::from(known);
+        self.age += 1;
+        self.order(full);
+    }
+
+    /// Brings every order up to date; `full`: a sample has left.
+    #[inline(always)]
+    fn order(&mut self, full: bool) {
+        let (x, peak, new, n) = (&self.x, &self.peak, self.newest, self.len());
+        // The slot that leaves, of an order whose entries reach back over `span` samples and are named by the newest.
+        let turn = |span: usize| {
+            let leaves = full.then(|| new.wrapping_sub((WINDOW - span) as u8));
+            (leaves, (n > span).then_some(new))
+        };
+        let at = |s: u8| x[usize::from(s)];
+        let o = &mut self.orders;
+        let (out, into) = turn(0);
+        o.values.turn(out, into, at);
+        o.recent.turn((n > RECENT).then(|| new.wrapping_sub(RECENT as u8)), into, at);
+        let (out, into) = turn(PEAK - 1);
+        o.peaks.turn(out, into, |s| peak[usize::from(s)]);
+        let (out, into) = turn(1);
+        o.moves.turn(out, into, |s| one_move(x, s));
+        let (out, into) = turn(PEAK);
+        o.rises.turn(out, into, |s| rise(x, peak, s, PEAK));
+        let (out, into) = turn(HOUR);
+        o.drifts.turn(out, into, |s| drift(x, s, HOUR));
+        for extra in &mut self.extra {
+            match extra {
+                Extra::Step { n, rises } => {
+                    let n = usize::from(*n);
+                    let (out, into) = turn(n);
+                    rises.turn(out, into, |s| drift(x, s, n));
+                }
+                Extra::Peak { n, peak, peaks, rises } => {
+                    let n = usize::from(*n);
+                    peak[usize::from(new)] = largest(x, new, n.min(self.len as usize));
+                    let (out, into) = turn(n - 1);
+                    peaks.turn(out, into, |s| peak[usize::from(s)]);
+                    let (out, into) = turn(n);
+                    rises.turn(out, into, |s| rise(x, peak, s, n));
+                }
+            }
+        }
+    }
+
+    /// Forgets all but the newest `keep` samples, as if the series had begun with them.
+    pub(crate) fn forget(&mut self, keep: usize) {
+        let keep = keep.min(self.len());
+        let raw: Vec<f32> = (0..keep).rev().map(|back| self.raw(back)).collect();
+        let filled = self.x;
+        let (newest, age) = (self.newest, self.age);
+        self.len = 0;
+        self.observed = 0;
+        self.orders = Orders {
+            values: Order::new(),
+            recent: Order::new(),
+            peaks: Order::new(),
+            moves: Order::new(),
+            rises: Order::new(),
+            drifts: Order::new(),
+        };
+        for extra in &mut self.extra {
+            match extra {
+                Extra::Step { rises, .. } => *rises = Order::new(),
+                Extra::Peak { peaks, rises, .. } => (*peaks, *rises) = (Order::new(), Order::new()),
+            }
+        }
+        for (i, x) in raw.iter().enumerate() {
+            // A gap at the new beginning has a value before it, so it is kept as one.
+            let slot = usize::from(newest.wrapping_sub((keep - 1 - i) as u8));
+            match (self.len, x.is_nan()) {
+                (0, true) => self.push(filled[slot]),
+                _ => self.push(*x),
+            }
+        }
+        self.age = age;
+    }
+
+    /// The outcome of a horizon that ends now; `None` = unknown. A peak needs half of its samples.
+    #[inline(always)]
+    pub(crate) fn outcome(&self, horizon: Horizon) -> Option<f32> {
+        match horizon {
+            Horizon::Step(_) => self.known(0).then(|| self.last()),
+            Horizon::Peak(n) => {
+                let n = n as usize;
+                if n > self.len() {
+                    return None;
+                }
+                if self.observed == self.len {
+                    return Some(if n == PEAK {
+                        self.peak[usize::from(self.newest)]
+                    } else {
+                        largest(&self.x, self.newest, n)
+                    });
+                }
+                let there = (0..n).filter(|&b| self.known(b)).count();
+                let most = (0..n).map(|b| self.raw(b)).fold(f32::NEG_INFINITY, f32::max);
+                (2 * there >= n).then_some(most)
+            }
+        }
+    }
+
+    /// Has the window no gap?
+    pub(crate) fn whole(&self) -> bool {
+        self.observed == self.len
+    }
+
+    /// Quantiles of what the outcomes of a horizon were above the sample before them, and how many there were. Gaps
+    /// count as filled: ask only a whole window.
+    #[inline(always)]
+    pub(crate) fn rises<const N: usize>(
+        &self,
+        horizon: Horizon,
+        place: Place,
+        levels: [f32; N],
+    ) -> (usize, [f32; N]) {
+        let (x, peak) = (&self.x, &self.peak);
+        match (horizon, place) {
+            (Horizon::Peak(_), Place::Features) => {
+                let o = &self.orders.rises;
+                (o.len(), o.quantiles(levels, |s| rise(x, peak, s, PEAK)))
+            }
+            (Horizon::Step(_), Place::Features) => {
+                let o = &self.orders.drifts;
+                (o.len(), o.quantiles(levels, |s| drift(x, s, HOUR)))
+            }
+            (_, Place::Extra(i)) => match &self.extra[i] {
+                Extra::Step { n, rises } => {
+                    let n = usize::from(*n);
+                    (rises.len(), rises.quantiles(levels, |s| drift(x, s, n)))
+                }
+                Extra::Peak { n, peak, rises, .. } => {
+                    let n = usize::from(*n);
+                    (rises.len(), rises.quantiles(levels, |s| rise(x, peak, s, n)))
+                }
+            },
+        }
+    }
+
+    /// Quantiles of the outcomes of a horizon themselves, and how many there were: of the samples for a step, of the
+    /// maxima for a peak. As for [`Self::rises`], of a whole window.
+    #[inline(always)]
+    pub(crate) fn outcomes<const N: usize>(
+        &self,
+        horizon: Horizon,
+        place: Place,
+        levels: [f32; N],
+    ) -> (usize, [f32; N]) {
+        match (horizon, place) {
+            (Horizon::Step(_), _) => self.values(levels),
+            (Horizon::Peak(_), Place::Features) => {
+                let o = &self.orders.peaks;
+                (o.len(), o.quantiles(levels, |s| self.peak[usize::from(s)]))
+            }
+            (Horizon::Peak(_), Place::Extra(i)) => match &self.extra[i] {
+                Extra::Peak { peak, peaks, .. } => {
+                    (peaks.len(), peaks.quantiles(levels, |s| peak[usize::from(s)]))
+                }
+                Extra::Step { .. } => (0, [0.0; N]),
+            },
+        }
+    }
+
+    /// Quantiles of the samples.
+    #[inline(always)]
+    pub(crate) fn values<const N: usize>(&self, levels: [f32; N]) -> (usize, [f32; N]) {
+        let o = &self.orders.values;
+        (o.len(), o.quantiles(levels, |s| self.x[usize::from(s)]))
+    }
+
+    /// Quantiles of the last three hours.
+    #[inline(always)]
+    pub(crate) fn recent<const N: usize>(&self, levels: [f32; N]) -> [f32; N] {
+        self.orders.recent.quantiles(levels, |s| self.x[usize::from(s)])
+    }
+
+    /// Quantiles of |x[t] - x[t-1]|.
+    #[inline(always)]
+    pub(crate) fn moves<const N: usize>(&self, levels: [f32; N]) -> [f32; N] {
+        self.orders.moves.quantiles(levels, |s| one_move(&self.x, s))
+    }
+
+    /// The `rank`-th largest sample, 0 = the largest; `None` beyond the window.
+    pub(crate) fn largest(&self, rank: usize) -> Option<f32> {
+        let slots = self.orders.values.slots();
+        slots.len().checked_sub(rank + 1).map(|i| self.x[usize::from(slots[i])])
+    }
+
+    /// The `rank`-th smallest sample, 0 = the smallest; `None` beyond the window.
+    pub(crate) fn smallest(&self, rank: usize) -> Option<f32> {
+        self.orders.values.slots().get(rank).map(|&s| self.x[usize::from(s)])
+    }
+}
+
+#[inline(always)]
+fn largest(x: &Ring, newest: u8, n: usize) -> f32 {
+    let mut most = x[usize::from(newest)];
+    for back in 1..n {
+        most = most.max(x[usize::from(newest.wrapping_sub(back as u8))]);
+    }
+    most
+}
+
+#[inline(always)]
+fn one_move(x: &Ring, s: u8) -> f32 {
+    (x[usize::from(s)] - x[usize::from(s.wrapping_sub(1))]).abs()
+}
+
+#[inline(always)]
+fn drift(x: &Ring, s: u8, n: usize) -> f32 {
+    x[usize::from(s)] - x[usize::from(s.wrapping_sub(n as u8))]
+}
+
+#[inline(always)]
+fn rise(x: &Ring, peak: &Ring, s: u8, n: usize) -> f32 {
+    peak[usize::from(s)] - x[usize::from(s.wrapping_sub(n as u8))]
+}

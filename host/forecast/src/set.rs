@@ -1,0 +1,182 @@
+//! The series that share a weight set: groups of lanes, their windows, and the LSTM over all of them.
+
+use foreshade_accel::{AccelError, Engine, Slab, lstm_step, spec};
+use foreshade_fallback_cpu::Exec;
+use foreshade_types::{Quantiles, Readiness, SeriesForecast};
+use rayon::prelude::*;
+
+use crate::arima;
+use crate::features::{INPUT, STATS};
+use crate::fleet::SeriesProfile;
+use crate::group::{Group, Plan};
+use crate::history::History;
+use crate::lanes::{LANES, Lane, ZERO};
+use crate::lstm::{LstmFleet, LstmModel, Profile};
+
+/// Groups that a thread takes at a time.
+const GROUPS_PER_TASK: usize = 8;
+
+/// The series of one profile, by lane.
+#[derive(Debug)]
+pub(crate) struct Set {
+    /// Series of the fleet by lane.
+    members: Vec<usize>,
+    histories: Vec<History>,
+    groups: Vec<Group>,
+    /// When a lane's models are fitted.
+    phases: Vec<u64>,
+    points: Vec<f32>,
+    out: Vec<SeriesForecast>,
+    lstm: Option<LstmFleet>,
+    /// What the LSTM said last, [lanes/64][targets x levels][64].
+    said: Option<Slab>,
+    /// Lanes to be fitted, kept from tick to tick.
+    due: Vec<(usize, usize)>,
+}
+
+/// A forecast before the first sample.
+pub(crate) fn blank(plan: &Plan) -> SeriesForecast {
+    let n = plan.horizons.len();
+    SeriesForecast {
+        readiness: Readiness::Cold,
+        mean: vec![0.0; n],
+        quantiles: vec![Quantiles::default(); n],
+    }
+}
+
+impl Set {
+    /// One set per profile that has series.
+    pub(crate) fn all(
+        series: &[SeriesProfile],
+        plan: &Plan,
+        model: Option<&LstmModel>,
+        engine: &mut Engine,
+    ) -> Result<Vec<Self>, AccelError> {
+        let of = |p: &SeriesProfile| p.resource.map_or(Profile::Other, Profile::of);
+        let mut sets = Vec::new();
+        for profile in Profile::ALL {
+            let members: Vec<usize> = (0..series.len()).filter(|&i| of(&series[i]) == profile).collect();
+            if members.is_empty() {
+                continue;
+            }
+            let lstm = model.map(|m| LstmFleet::new(m, profile, engine, members.len())).transpose()?;
+            sets.push(Self {
+                histories: members.iter().map(|_| History::new(&plan.horizons)).collect(),
+                groups: (0..members.len().div_ceil(LANES)).map(|_| Group::new(plan)).collect(),
+                phases: members.iter().map(|&i| series[i].key % arima::REFIT).collect(),
+                points: vec![f32::NAN; members.len()],
+                out: vec![blank(plan); members.len()],
+                members,
+                lstm,
+                said: None,
+                due: Vec::new(),
+            });
+        }
+        Ok(sets)
+    }
+
+    /// Samples in; the members speak that need no device.
+    pub(crate) fn observe(&mut self, plan: &Plan, exec: &Exec, tick: u64, points: &[f32]) {
+        for (to, &i) in self.points.iter_mut().zip(&self.members) {
+            *to = points[i];
+        }
+        let groups = self.groups.par_chunks_mut(GROUPS_PER_TASK);
+        let histories = self.histories.par_chunks_mut(GROUPS_PER_TASK * LANES);
+        let points = self.points.par_chunks(GROUPS_PER_TASK * LANES);
+        exec.install(|| {
+            groups.zip(histories).zip(points).for_each(|((groups, histories), points)| {
+                fearless_simd::dispatch!(exec.level(), _simd => {
+                    let lanes = histories.chunks_mut(LANES).zip(points.chunks(LANES));
+                    for (group, (histories, points)) in groups.iter_mut().zip(lanes) {
+                        group.observe(plan, tick, histories, points);
+                    }
+                });
+            });
+        });
+    }
+
+    /// Fits the models whose turn it is.
+    pub(crate) fn refit(&mut self, engine: &mut Engine, exec: &Exec, plan: &Plan) -> Result<(), AccelError> {
+        self.due.clear();
+        let due = |l: &usize| arima::due(&self.histories[*l], self.phases[*l]);
+        self.due.extend((0..self.histories.len()).filter(due).map(|l| (l / LANES, l % LANES)));
+        let (histories, groups) = (&self.histories, &mut self.groups);
+        let history = |group: usize, lane: usize| &histories[group * LANES + lane];
+        arima::refit(engine, exec, &plan.horizons, &self.due, history, |g, take| take(&mut groups[g].models))
+    }
+
+    /// No models any more: they would go on from what they knew last.
+    pub(crate) fn forget_models(&mut self) {
+        self.groups.iter_mut().for_each(|g| g.models.silence());
+    }
+
+    /// Sends the LSTM's tick.
+    pub(crate) fn submit(&mut self, engine: &mut Engine) -> Result<(), AccelError> {
+        let Some(lstm) = &mut self.lstm else { return Ok(()) };
+        let groups = &self.groups;
+        lstm.submit_rows(engine, |mode, x, stats, lanes| {
+            for (g, group) in groups.iter().enumerate() {
+                let first = g * LANES;
+                for (mode, begun) in mode[first..].iter_mut().zip(group.begun) {
+                    *mode = if begun { lstm_step::STEP } else { 0 };
+                }
+                for (i, row) in group.features.iter().enumerate() {
+                    let (to, i) = if i < INPUT { (&mut *x, i) } else { (&mut *stats, i - INPUT) };
+                    to[i * lanes + first..i * lanes + first + LANES].copy_from_slice(row);
+                }
+            }
+        })
+    }
+
+    /// Waits for it.
+    pub(crate) fn collect(&mut self, engine: &mut Engine) -> Result<(), AccelError> {
+        let Some(lstm) = &mut self.lstm else { return Ok(()) };
+        let out = lstm.collect_rows(engine)?;
+        match &mut self.said {
+            Some(said) if said.len() == out.len() => said.f32_mut().copy_from_slice(out.f32()),
+            said => *said = Some(out.clone()),
+        }
+        Ok(())
+    }
+
+    /// The LSTM is silent from now on.
+    pub(crate) fn drop_model(&mut self) {
+        (self.lstm, self.said) = (None, None);
+    }
+
+    /// Makes the forecasts of now, by lane.
+    pub(crate) fn conclude(&mut self, plan: &Plan, exec: &Exec, tick: u64) {
+        let said = self.said.as_ref().map(Slab::f32);
+        let groups = self.groups.par_chunks_mut(GROUPS_PER_TASK).enumerate();
+        let out = self.out.par_chunks_mut(GROUPS_PER_TASK * LANES);
+        exec.install(|| {
+            groups.zip(out).for_each_init(Vec::new, |path, ((task, groups), out)| {
+                fearless_simd::dispatch!(exec.level(), _simd => {
+                    for (i, (group, out)) in groups.iter_mut().zip(out.chunks_mut(LANES)).enumerate() {
+                        let first = (task * GROUPS_PER_TASK + i) * LANES;
+                        let learned = said.map(|said| move |target: usize, level: usize| row(said, first, target, level));
+                        let learned = learned.as_ref().map(|f| f as &dyn Fn(usize, usize) -> Lane);
+                        group.conclude(plan, tick, learned, path, out);
+                    }
+                });
+            });
+        });
+    }
+
+    /// Gives the forecasts of now to their series; what those held is written over next time.
+    pub(crate) fn hand_over(&mut self, out: &mut [SeriesForecast]) {
+        for (own, &i) in self.out.iter_mut().zip(&self.members) {
+            std::mem::swap(own, &mut out[i]);
+        }
+    }
+}
+
+/// Sixteen lanes of one output of the LSTM.
+fn row(said: &[f32], first: usize, target: usize, level: usize) -> Lane {
+    let at = spec::blocked(first, target * lstm_step::LEVELS + level, lstm_step::TARGETS * lstm_step::LEVELS);
+    let mut lanes = ZERO;
+    lanes.copy_from_slice(&said[at..at + LANES]);
+    lanes
+}
+
+const _: () = assert!(INPUT + STATS == 54 && spec::GROUP % LANES == 0);

@@ -67,7 +67,10 @@ impl Shifts {
 /// Quantiles in order, none negative; the median stays where it is.
 #[inline(always)]
 pub(crate) fn in_order(shifted: &[Lane; 5]) -> [Lane; 5] {
-    let mut q = shifted.map(|row| row.map(|v| v.max(0.0)));
+    let mut q = *shifted;
+    for row in &mut q {
+        (0..LANES).for_each(|l| row[l] = row[l].max(0.0));
+    }
     for l in 0..LANES {
         let mid = q[MEDIAN][l];
         q[0][l] = q[0][l].min(mid);

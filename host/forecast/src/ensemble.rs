@@ -72,7 +72,7 @@ impl Ensemble {
     #[inline(always)]
     pub(crate) fn combine(&self, t: &Tuning, voices: &Voices) -> ([Lane; 5], Lane) {
         let weight = self.weights(t, voices);
-        let total = each(|l| weight.iter().map(|w| w[l]).sum());
+        let total = each(|l| weight[0][l] + weight[1][l] + weight[2][l] + weight[3][l]);
         let mut out = [ZERO; 5];
         for (weight, voice) in weight.iter().zip(&voices.q) {
             let share = each(|l| if total[l] > 0.0 { weight[l] / total[l] } else { 0.0 });
@@ -97,16 +97,18 @@ impl Ensemble {
             }
         }
         let common = each(|l| common[l] / n[l].max(1.0));
-        std::array::from_fn(|m| {
-            each(|l| {
+        let mut weight = [ZERO; COUNT];
+        for (m, weight) in weight.iter_mut().enumerate() {
+            *weight = each(|l| {
                 let mean = (self.loss[m][l] + t.shrink * common[l]) / (self.count[m][l] + t.shrink);
                 // All losses zero (a constant series): the priors stand.
                 let ratio = if mean > 0.0 { (common[l] / mean).min(100.0) } else { 1.0 };
-                let (square, mut tenth) = (ratio * ratio, ratio * ratio);
-                (0..4).for_each(|_| tenth *= square);
-                t.prior[m] * voices.speaks[m][l] * tenth
-            })
-        })
+                let square = ratio * ratio;
+                let eighth = square * square * square * square;
+                t.prior[m] * voices.speaks[m][l] * (eighth * square)
+            });
+        }
+        weight
     }
 }
 
@@ -120,7 +122,7 @@ pub(crate) fn pinball(q: &[Lane; 5], y: &Lane) -> Lane {
             sum[l] += (level * above).max((level - 1.0) * above);
         }
     }
-    sum.map(|s| s / LEVELS.len() as f32)
+    each(|l| sum[l] / LEVELS.len() as f32)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 use foreshade_types::Horizon;
 
 use crate::history::{HOUR, History, PEAK, Place};
+use crate::order::Level::{Q05, Q10, Q25, Q50, Q75, Q90, Q95, Q99};
 
 /// Samples in the window: 12 h at 5 min.
 pub const WINDOW: usize = 144;
@@ -117,24 +118,34 @@ pub(crate) fn describe(history: &History, m: &Moments) -> Features {
     let mut stats = Stats { values: [0.0; STATS], len: 0 };
     stats.put(mean / 100.0);
     stats.put(s.ln());
-    stats.all(history.values([0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99]).1.map(z));
-    stats.all(history.recent([0.1, 0.5, 0.9]).map(z));
-    let peaks = [0.5, 0.9, 0.95, 0.99];
+    stats.scaled(history.values([Q05, Q25, Q50, Q75, Q90, Q95, Q99]).1, z);
+    stats.scaled(history.recent([Q10, Q50, Q90]), z);
+    let peaks = [Q50, Q90, Q95, Q99];
     if n >= PEAK {
-        stats.all(history.outcomes(Horizon::Peak(PEAK as u32), Place::Features, peaks).1.map(z));
+        stats.scaled(history.outcomes(Horizon::Peak(PEAK as u32), Place::Features, peaks).1, z);
     } else {
         stats.all([z(max(w)); 4]);
     }
     // The last hour, oldest first; a short window repeats its first sample.
-    stats.all::<HOUR>(std::array::from_fn(|i| z(w[(n + i).saturating_sub(HOUR)])));
+    for i in 0..HOUR {
+        stats.put(z(w[(n + i).saturating_sub(HOUR)]));
+    }
     stats.all([z(max(&w[n.saturating_sub(PEAK)..])), hour_max, z(hour_mean), hour_var.sqrt() as f32 / s]);
-    stats.all(history.moves([0.5, 0.9, 0.99]).map(|v| v / s));
-    stats.all([1, PEAK, HOUR].map(|lag| autocorrelation(w, lag, mean, s)));
-    stats.all([&EWMA[0], &EWMA[1], &EWMA[2]].map(|e| e.average(w, mean) / s));
-    stats.all(history.rises(Horizon::Peak(PEAK as u32), Place::Features, peaks).1.map(|v| v / s));
-    stats.all(history.rises(Horizon::Step(HOUR as u32), Place::Features, [0.05, 0.95]).1.map(|v| v / s));
+    stats.scaled(history.moves([Q50, Q90, Q99]), |v| v / s);
+    let mut centred = [0.0; WINDOW];
+    centred.iter_mut().zip(w).for_each(|(c, x)| *c = x - mean);
+    let c = &centred[..n];
+    for lag in [1, PEAK, HOUR] {
+        stats.put(autocorrelation(c, lag, s));
+    }
+    for e in &EWMA {
+        stats.put(e.average(c) / s);
+    }
+    stats.scaled(history.rises(Horizon::Peak(PEAK as u32), Place::Features, peaks).1, |v| v / s);
+    stats.scaled(history.rises(Horizon::Step(HOUR as u32), Place::Features, [Q05, Q95]).1, |v| v / s);
     stats.put(n as f32 / WINDOW as f32);
-    Features { input, stats: stats.values.map(|v| v.clamp(-CLIP, CLIP)), last, scale: s }
+    stats.values.iter_mut().for_each(|v| *v = v.clamp(-CLIP, CLIP));
+    Features { input, stats: stats.values, last, scale: s }
 }
 
 /// Fills the statistics in order.
@@ -148,6 +159,12 @@ impl Stats {
     fn put(&mut self, v: f32) {
         self.values[self.len] = v;
         self.len += 1;
+    }
+
+    #[inline(always)]
+    fn scaled<const N: usize>(&mut self, mut values: [f32; N], f: impl Fn(f32) -> f32) {
+        values.iter_mut().for_each(|v| *v = f(*v));
+        self.all(values);
     }
 
     #[inline(always)]
@@ -178,22 +195,27 @@ fn sum(w: &[f32], f: impl Fn(f32) -> f64) -> f64 {
     part.iter().sum()
 }
 
-/// Mean of z[t] z[t - lag]; 0 when the window is not longer than the lag.
+/// Mean of z[t] z[t - lag], of a window less its mean; 0 when it is not longer than the lag.
 #[inline(always)]
-fn autocorrelation(w: &[f32], lag: usize, mean: f32, s: f32) -> f32 {
-    let Some(n) = w.len().checked_sub(lag).filter(|&n| n > 0) else { return 0.0 };
+fn autocorrelation(c: &[f32], lag: usize, s: f32) -> f32 {
+    let Some(n) = c.len().checked_sub(lag).filter(|&n| n > 0) else { return 0.0 };
+    dot(&c[..n], &c[lag..]) / (s * s * n as f32)
+}
+
+/// Sum of products in eight partial sums, added in a fixed order.
+#[inline(always)]
+fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut part = [0.0f32; 8];
-    let (old, new) = (&w[..n], &w[lag..]);
-    let (old8, new8) = (old.chunks_exact(8), new.chunks_exact(8));
-    for (i, (a, b)) in old8.remainder().iter().zip(new8.remainder()).enumerate() {
-        part[i] += (a - mean) * (b - mean);
+    let (a8, b8) = (a.chunks_exact(8), b.chunks_exact(8));
+    for (i, (a, b)) in a8.remainder().iter().zip(b8.remainder()).enumerate() {
+        part[i] += a * b;
     }
-    for (a, b) in old8.zip(new8) {
+    for (a, b) in a8.zip(b8) {
         for i in 0..8 {
-            part[i] += (a[i] - mean) * (b[i] - mean);
+            part[i] += a[i] * b[i];
         }
     }
-    part.iter().sum::<f32>() / (s * s * n as f32)
+    part.iter().sum::<f32>()
 }
 
 /// An exponential moving average over at most [`WINDOW`] samples, its weights adding to 1 whatever their number.
@@ -218,20 +240,9 @@ impl Ewma {
         Self { weights, totals }
     }
 
-    /// The average distance of a window from `mean`.
+    /// The average of a window less its mean.
     #[inline(always)]
-    fn average(&self, w: &[f32], mean: f32) -> f32 {
-        let weights = &self.weights[WINDOW - w.len()..];
-        let mut part = [0.0f32; 8];
-        let (w8, k8) = (w.chunks_exact(8), weights.chunks_exact(8));
-        for (i, (x, k)) in w8.remainder().iter().zip(k8.remainder()).enumerate() {
-            part[i] += (x - mean) * k;
-        }
-        for (x, k) in w8.zip(k8) {
-            for i in 0..8 {
-                part[i] += (x[i] - mean) * k[i];
-            }
-        }
-        part.iter().sum::<f32>() / self.totals[w.len() - 1]
+    fn average(&self, c: &[f32]) -> f32 {
+        dot(c, &self.weights[WINDOW - c.len()..]) / self.totals[c.len() - 1]
     }
 }

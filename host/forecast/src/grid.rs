@@ -11,6 +11,7 @@
 pub const STEP: f32 = 1.0 / 128.0;
 
 /// The nearest value on the grid; rounding is monotone, so quantiles stay in order.
+#[inline(always)]
 pub fn near(x: f32) -> f32 {
     (x / STEP).round_ties_even() * STEP
 }

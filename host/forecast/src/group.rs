@@ -179,14 +179,19 @@ impl Group {
                 }
             }
             let (q, total) = track.ensemble.combine(&plan.tuning.ensemble, &pending.voices);
-            pending.shifted = track.shifts.apply(&q, &self.scale).map(|row| row.map(grid::near));
+            pending.shifted = track.shifts.apply(&q, &self.scale);
+            for row in &mut pending.shifted {
+                (0..LANES).for_each(|l| row[l] = grid::near(row[l]));
+            }
             pending.scale = self.scale;
             pending.made = each(|l| if total[l] > 0.0 { 1.0 } else { 0.0 });
             let ordered = conformal::in_order(&pending.shifted);
+            let middle = each(|l| grid::near(mean(&q, l).max(0.0)));
             for (lane, out) in out.iter_mut().enumerate() {
                 if total[lane] > 0.0 {
-                    out.mean[i] = grid::near(mean(&q.map(|row| row[lane])).max(0.0));
-                    out.quantiles[i] = Quantiles(ordered.map(|row| row[lane]));
+                    out.mean[i] = middle[lane];
+                    let [a, b, c, d, e] = &ordered;
+                    out.quantiles[i] = Quantiles([a[lane], b[lane], c[lane], d[lane], e[lane]]);
                 } else {
                     // Before any member speaks: the range seen so far. Finite, and marked as cold.
                     let [low, last, high] = self.range[lane];
@@ -217,6 +222,7 @@ fn readiness(history: &History) -> Readiness {
 }
 
 /// The mean of a distribution known by five quantiles: each stands for the probability nearer to it than to the others.
-fn mean(q: &[f32; 5]) -> f32 {
-    0.275 * q[0] + 0.425 * q[1] + 0.225 * q[2] + 0.045 * q[3] + 0.03 * q[4]
+#[inline(always)]
+fn mean(q: &[Lane; 5], lane: usize) -> f32 {
+    0.275 * q[0][lane] + 0.425 * q[1][lane] + 0.225 * q[2][lane] + 0.045 * q[3][lane] + 0.03 * q[4][lane]
 }

@@ -3,7 +3,7 @@
 use foreshade_types::Horizon;
 
 use crate::WINDOW;
-use crate::order::{Order, SLOTS};
+use crate::order::{Level, Order, SLOTS};
 
 /// No sample counts for more points: sums of squares stay finite, and so does every forecast. Log-scaled rates stay below
 /// 400, percentages of a small VM may go over 100.
@@ -301,7 +301,7 @@ impl History {
         &self,
         horizon: Horizon,
         place: Place,
-        levels: [f32; N],
+        levels: [Level; N],
     ) -> (usize, [f32; N]) {
         let (x, peak) = (&self.x, &self.peak);
         match (horizon, place) {
@@ -333,7 +333,7 @@ impl History {
         &self,
         horizon: Horizon,
         place: Place,
-        levels: [f32; N],
+        levels: [Level; N],
     ) -> (usize, [f32; N]) {
         match (horizon, place) {
             (Horizon::Step(_), _) => self.values(levels),
@@ -352,20 +352,20 @@ impl History {
 
     /// Quantiles of the samples.
     #[inline(always)]
-    pub(crate) fn values<const N: usize>(&self, levels: [f32; N]) -> (usize, [f32; N]) {
+    pub(crate) fn values<const N: usize>(&self, levels: [Level; N]) -> (usize, [f32; N]) {
         let o = &self.orders.values;
         (o.len(), o.quantiles(levels, |s| self.x[usize::from(s)]))
     }
 
     /// Quantiles of the last three hours.
     #[inline(always)]
-    pub(crate) fn recent<const N: usize>(&self, levels: [f32; N]) -> [f32; N] {
+    pub(crate) fn recent<const N: usize>(&self, levels: [Level; N]) -> [f32; N] {
         self.orders.recent.quantiles(levels, |s| self.x[usize::from(s)])
     }
 
     /// Quantiles of |x[t] - x[t-1]|.
     #[inline(always)]
-    pub(crate) fn moves<const N: usize>(&self, levels: [f32; N]) -> [f32; N] {
+    pub(crate) fn moves<const N: usize>(&self, levels: [Level; N]) -> [f32; N] {
         self.orders.moves.quantiles(levels, |s| one_move(&self.x, s))
     }
 

@@ -12,5 +12,10 @@ pub(crate) const ZERO: Lane = [0.0; LANES];
 /// `f` of every lane.
 #[inline(always)]
 pub(crate) fn each(f: impl Fn(usize) -> f32) -> Lane {
-    std::array::from_fn(f)
+    // A loop, not `array::from_fn`: the standard library's functions do not see the caller's instruction set.
+    let mut lanes = ZERO;
+    for (l, v) in lanes.iter_mut().enumerate() {
+        *v = f(l);
+    }
+    lanes
 }

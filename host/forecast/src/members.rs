@@ -2,10 +2,11 @@
 //!
 //! While the window has no gap both are read off its orders; with one, the outcomes that are known are sorted.
 
-use foreshade_types::{Horizon, LEVELS};
+use foreshade_types::Horizon;
 
 use crate::WINDOW;
 use crate::history::{History, Place};
+use crate::order::Level;
 use crate::quantile::{at_levels, peak};
 
 /// Members of the ensemble.
@@ -30,8 +31,9 @@ pub(crate) fn speak(history: &History, horizon: Horizon, place: Place) -> [Optio
     }
     let last = history.last();
     let said = |(n, q): (usize, [f32; 5])| (n >= OUTCOMES_MIN).then_some(q);
-    let rise = said(history.rises(horizon, place, LEVELS)).map(|q| q.map(|r| last + r));
-    [rise, said(history.outcomes(horizon, place, LEVELS))]
+    let mut rise = history.rises(horizon, place, Level::FORECAST);
+    rise.1.iter_mut().for_each(|r| *r += last);
+    [said(rise), said(history.outcomes(horizon, place, Level::FORECAST))]
 }
 
 /// The same from the outcomes that are known.

@@ -4,6 +4,8 @@
 //! goes cost a binary search and a short move each. Equal values stand in the order of their age: the oldest of them, which
 //! is the first to leave, is where the search for its value ends.
 
+use std::hint::select_unpredictable;
+
 use crate::WINDOW;
 
 /// Slots of a ring: more than a window, so that what has just left can still be read, and a byte is always a slot.
@@ -12,13 +14,14 @@ pub(crate) const SLOTS: usize = 256;
 /// Slots in ascending order of a value, at most [`WINDOW`] of them.
 #[derive(Debug, Clone)]
 pub(crate) struct Order {
-    slots: [u8; WINDOW],
+    /// One more than are ever used: the value above the highest is read, and counts for nothing.
+    slots: [u8; WINDOW + 1],
     len: u8,
 }
 
 impl Order {
     pub(crate) const fn new() -> Self {
-        Self { slots: [0; WINDOW], len: 0 }
+        Self { slots: [0; WINDOW + 1], len: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -36,8 +39,7 @@ impl Order {
     pub(crate) fn turn(&mut self, out: Option<u8>, new: Option<u8>, value: impl Fn(u8) -> f32) {
         match (out, new) {
             (Some(out), Some(new)) => {
-                let from = self.rank(|s| value(s) < value(out));
-                let to = self.rank(|s| value(s) <= value(new));
+                let (from, to) = self.ranks(value(out), value(new), &value);
                 // What lies between the two moves by one place; the slot that leaves does not count any more.
                 if from < to {
                     self.slots.copy_within(from + 1..to, from);
@@ -48,7 +50,7 @@ impl Order {
                 }
             }
             (None, Some(new)) => {
-                let (to, end) = (self.rank(|s| value(s) <= value(new)), self.len());
+                let (to, end) = (self.ranks(0.0, value(new), &value).1, self.len());
                 self.slots.copy_within(to..end, to + 1);
                 self.slots[to] = new;
                 self.len += 1;
@@ -57,30 +59,109 @@ impl Order {
         }
     }
 
-    /// How many slots, from the smallest value on, are `before`.
+    /// How many values are smaller than `out`, and how many are no larger than `new`: two searches side by side, each step
+    /// without a branch on the data, which the processor could not guess.
     #[inline(always)]
-    fn rank(&self, before: impl Fn(u8) -> bool) -> usize {
+    fn ranks(&self, out: f32, new: f32, value: impl Fn(u8) -> f32) -> (usize, usize) {
         let mut size = self.len();
-        let mut base = 0;
-        // No branch on the data: the processor cannot guess them.
+        let (mut from, mut to) = (0, 0);
         while size > 1 {
             let half = size / 2;
-            base += if before(self.slots[base + half - 1]) { half } else { 0 };
+            let (a, b) = (value(self.slots[from + half - 1]), value(self.slots[to + half - 1]));
+            from = select_unpredictable(a < out, from + half, from);
+            to = select_unpredictable(b <= new, to + half, to);
             size -= half;
         }
-        base + usize::from(size == 1 && before(self.slots[base]))
+        if size == 1 {
+            from += usize::from(value(self.slots[from]) < out);
+            to += usize::from(value(self.slots[to]) <= new);
+        }
+        (from, to)
     }
 
     /// Quantiles with linear interpolation, as `numpy.quantile`; 0 when empty.
     #[inline(always)]
-    pub(crate) fn quantiles<const N: usize>(&self, levels: [f32; N], value: impl Fn(u8) -> f32) -> [f32; N] {
-        let Some(top) = self.len().checked_sub(1) else { return [0.0; N] };
-        levels.map(|level| {
-            let at = f64::from(level) * top as f64;
-            let low = (at as usize).min(top);
-            let high = (low + 1).min(top);
-            let (a, b) = (value(self.slots[low]), value(self.slots[high]));
-            a + (at - low as f64) as f32 * (b - a)
-        })
+    pub(crate) fn quantiles<const N: usize>(
+        &self,
+        levels: [Level; N],
+        value: impl Fn(u8) -> f32,
+    ) -> [f32; N] {
+        let mut out = [0.0; N];
+        if self.len() == 0 {
+            return out;
+        }
+        let at = &PLACES[self.len().min(WINDOW)];
+        for (out, level) in out.iter_mut().zip(levels) {
+            let (low, share) = at[level as usize];
+            let (a, b) = (value(self.slots[usize::from(low)]), value(self.slots[usize::from(low) + 1]));
+            *out = a + share * (b - a);
+        }
+        out
+    }
+}
+
+/// The levels that are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level {
+    Q05,
+    Q10,
+    Q25,
+    Q50,
+    Q75,
+    Q90,
+    Q95,
+    Q99,
+}
+
+impl Level {
+    /// Those of a forecast, in the order of [`foreshade_types::LEVELS`].
+    pub(crate) const FORECAST: [Self; 5] = [Self::Q05, Self::Q50, Self::Q90, Self::Q95, Self::Q99];
+    const ALL: [f32; 8] = [0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99];
+}
+
+/// By number of values: where each level lies, as the value below it and the share of the way to the next.
+static PLACES: [[(u8, f32); Level::ALL.len()]; WINDOW + 1] = places();
+
+const fn places() -> [[(u8, f32); Level::ALL.len()]; WINDOW + 1] {
+    let mut table = [[(0, 0.0); Level::ALL.len()]; WINDOW + 1];
+    let mut n = 2;
+    while n <= WINDOW {
+        let mut i = 0;
+        while i < Level::ALL.len() {
+            let at = Level::ALL[i] as f64 * (n - 1) as f64;
+            table[n][i] = (at as u8, (at - (at as u8) as f64) as f32);
+            i += 1;
+        }
+        n += 1;
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_is_a_sorted_window() {
+        // Many equal values, so that the age among equals matters.
+        let mut state = 1u32;
+        let mut value = [0f32; SLOTS];
+        let mut order = Order::new();
+        for t in 0..2000usize {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let slot = t as u8;
+            value[usize::from(slot)] = (state >> 29) as f32;
+            let out = (t >= WINDOW).then(|| slot.wrapping_sub(WINDOW as u8));
+            order.turn(out, Some(slot), |s| value[usize::from(s)]);
+            let mut want: Vec<(f32, usize)> =
+                (t.saturating_sub(WINDOW - 1)..=t).map(|t| (value[usize::from(t as u8)], t)).collect();
+            want.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+            let want_slots: Vec<u8> = want.iter().map(|w| w.1 as u8).collect();
+            assert_eq!(order.slots(), want_slots);
+            let sorted: Vec<f32> = want.iter().map(|w| w.0).collect();
+            let got = order.quantiles(Level::FORECAST, |s| value[usize::from(s)]);
+            let want = foreshade_types::LEVELS.map(|p| crate::quantile::sorted(&sorted, p));
+            got.iter().zip(want).for_each(|(g, w)| assert!((g - w).abs() < 1e-5, "{g} {w}"));
+        }
     }
 }

@@ -139,9 +139,12 @@ impl Core {
     /// What the forecaster must be set up for: one series per resource and VM, in that order.
     pub fn fleet_config(config: &CoreConfig) -> FleetConfig {
         let vms = config.vms.len();
-        let of_series = config.resources.iter().flat_map(|r| std::iter::repeat_n(*r, vms));
+        // Fits are spread over the ticks by VM and resource, so that neither does all of its own at once.
+        let profile =
+            |(r, vm): (&Resource, usize)| SeriesProfile { key: (*r as usize + vm) as u64, ..(*r).into() };
+        let of_series = config.resources.iter().flat_map(|r| (0..vms).map(move |vm| (r, vm)));
         FleetConfig {
-            series: of_series.map(SeriesProfile::from).collect(),
+            series: of_series.map(profile).collect(),
             horizons: Self::horizons(config.cadence_s),
             cadence_s: config.cadence_s,
             threads: config.threads,

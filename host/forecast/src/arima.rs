@@ -107,6 +107,11 @@ impl Models {
         }
     }
 
+    /// A lane says nothing until it is fitted again.
+    pub(crate) fn forget(&mut self, lane: usize) {
+        self.fitted[lane] = 0.0;
+    }
+
     /// Says nothing from now on.
     pub(crate) fn silence(&mut self) {
         self.fitted = ZERO;
@@ -198,4 +203,56 @@ fn windows<'a>(
         }
     }
     y
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A lane with z_t = phi z_{t-1} + e_t + theta e_{t-1}.
+    fn model(phi: f32, theta: f32, mean: f32, differenced: bool) -> Models {
+        let mut m = Models::new(1);
+        m.phi[0] = [phi; LANES];
+        (m.theta, m.mean) = ([theta; LANES], [mean; LANES]);
+        m.differenced = [if differenced { 1.0 } else { 0.0 }; LANES];
+        m
+    }
+
+    fn next(m: &Models, last: f32, steps: u32) -> Vec<f32> {
+        let mut path = Vec::new();
+        m.prepare(&[last; LANES], &[Horizon::Step(steps)], &mut path);
+        path.iter().map(|row| row[3]).collect()
+    }
+
+    #[test]
+    fn a_model_takes_samples_in_by_hand() {
+        // ARMA(1, 1) around 10: z = 2, then 4; e = 2, then 4 - (0.5 * 2 + 0.25 * 2) = 2.5.
+        let mut m = model(0.5, 0.25, 10.0, false);
+        m.observe(&[12.0; LANES], &[0.0; LANES], &[1.0; LANES]);
+        m.observe(&[14.0; LANES], &[12.0; LANES], &[1.0; LANES]);
+        assert_eq!(next(&m, 14.0, 3), [10.0 + 2.625, 10.0 + 1.3125, 10.0 + 0.65625]);
+        // A gap: nothing is known of it, so it counts as the mean, without a shock.
+        m.observe(&[14.0; LANES], &[14.0; LANES], &[0.0; LANES]);
+        assert_eq!(next(&m, 14.0, 1), [10.0]);
+    }
+
+    #[test]
+    fn a_differenced_model_goes_on_from_the_last_value() {
+        let mut m = model(0.5, 0.0, 0.0, true);
+        m.observe(&[14.0; LANES], &[12.0; LANES], &[1.0; LANES]);
+        assert_eq!(next(&m, 14.0, 3), [15.0, 15.5, 15.75]);
+    }
+
+    #[test]
+    fn turns_are_spread_by_the_series_own_key() {
+        let mut h = History::new(&[]);
+        let mut fits = Vec::new();
+        for t in 1..60u64 {
+            h.push(1.0);
+            if due(&h, 2) {
+                fits.push(t);
+            }
+        }
+        assert_eq!(fits, [24, 26, 32, 38, 44, 50, 56]);
+    }
 }

@@ -165,16 +165,13 @@ impl Fleet {
         if let Some(i) = points.iter().position(|x| x.is_infinite()) {
             return Err(ForecastError::Infinite(i));
         }
-        let t0 = std::time::Instant::now();
         let (plan, exec, tick) = (&self.plan, &self.exec, self.ticks);
         self.ticks += 1;
         {
             let _span = tracing::info_span!("forecast::step", series = points.len()).entered();
             self.sets.iter_mut().for_each(|set| set.observe(plan, exec, tick, points));
         }
-        let t1 = t0.elapsed();
         self.run(points.len());
-        let t2 = t0.elapsed();
         {
             let _span = tracing::info_span!("forecast::calibrate", series = points.len()).entered();
             let (plan, exec) = (&self.plan, &self.exec);
@@ -183,15 +180,6 @@ impl Fleet {
                 set.hand_over(&mut self.out);
             }
         }
-        if std::env::var_os("TT").is_some() {
-            let n = points.len() as f64;
-            eprintln!(
-                "observe {:.3} run {:.3} conclude {:.3} us",
-                t1.as_secs_f64() * 1e6 / n,
-                (t2 - t1).as_secs_f64() * 1e6 / n,
-                (t0.elapsed() - t2).as_secs_f64() * 1e6 / n
-            );
-        }
         Ok(&self.out)
     }
 
@@ -199,17 +187,13 @@ impl Fleet {
     fn run(&mut self, series: usize) {
         let device = self.engine.info().driver;
         let _span = tracing::info_span!("accel::run", device, series).entered();
-        let tt = std::time::Instant::now();
-        if self.fits && std::env::var_os("NOFIT").is_none() {
+        if self.fits {
             let fit = |set: &mut Set| set.refit(&mut self.engine, &self.exec, &self.plan);
             if let Err(error) = self.sets.iter_mut().try_for_each(fit) {
                 tracing::error!(%error, "no device fits models any more; forecasting without the ARIMA");
                 self.fits = false;
                 self.sets.iter_mut().for_each(Set::forget_models);
             }
-        }
-        if std::env::var_os("TT").is_some() {
-            eprintln!("fits {:.3} us", tt.elapsed().as_secs_f64() * 1e6 / series as f64);
         }
         if !self.learned {
             return;

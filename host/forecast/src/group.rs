@@ -7,9 +7,9 @@ use crate::conformal::{self, Shifts};
 use crate::ensemble::{self, Ensemble, Voices};
 use crate::features::{self, Features, INPUT, Moments, STATS};
 use crate::grid;
-use crate::history::{History, Place};
+use crate::history::{CHANGE, History, Place};
 use crate::lanes::{LANES, Lane, ZERO, each};
-use crate::lstm::to_points;
+use crate::lstm::{Profile, to_points};
 use crate::members::{self, LAST, LSTM, RECENT};
 use crate::{SAMPLES_MIN, WINDOW};
 
@@ -70,15 +70,15 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    pub(crate) fn new(plan: &Plan) -> Self {
+    pub(crate) fn new(plan: &Plan, profile: Profile) -> Self {
         let blank = Pending { voices: Voices::SILENT, shifted: [ZERO; 5], scale: [1.0; LANES], made: ZERO };
-        let track = |h: &Horizon| Track {
+        let track = |(h, target): (&Horizon, &Option<usize>)| Track {
             pending: vec![blank.clone(); h.delay_steps() as usize].into_boxed_slice(),
             ensemble: Ensemble::NEW,
-            shifts: Shifts::NEW,
+            shifts: Shifts::starting(conformal::start(profile, *target)),
         };
         Self {
-            tracks: plan.horizons.iter().map(track).collect(),
+            tracks: plan.horizons.iter().zip(&plan.targets).map(track).collect(),
             models: Models::new(plan.horizons.len()),
             features: Box::new([ZERO; INPUT + STATS]),
             last: ZERO,
@@ -97,6 +97,11 @@ impl Group {
         let (mut known, before) = (ZERO, self.last);
         for (l, (history, &x)) in histories.iter_mut().zip(points).enumerate() {
             history.push(x);
+            if history.has_changed() {
+                // What was before says nothing of what comes; the weights and shifts do.
+                history.forget(CHANGE);
+                self.models.forget(l);
+            }
             known[l] = if history.known(0) && history.known(1) { 1.0 } else { 0.0 };
             self.last[l] = history.last();
         }

@@ -15,6 +15,13 @@ pub(crate) const HOUR: usize = 12;
 /// The features' window of recent percentiles: three hours.
 const RECENT: usize = 36;
 
+/// Samples that must lie beyond all before them to be a new level: 90 min at 5 min.
+pub(crate) const CHANGE: usize = 18;
+/// Samples before it that a change is measured against.
+const CHANGE_OLD: usize = 54;
+/// A new level is this many spreads away: a ramp across the window, whose end lies beyond its beginning too, is not.
+const CHANGE_SPREADS: f32 = 4.0;
+
 /// A ring of [`SLOTS`].
 type Ring = [f32; SLOTS];
 
@@ -232,6 +239,39 @@ impl History {
         }
     }
 
+    /// Has the level changed [`CHANGE`] samples ago, for good? All samples since lie above, or all below, every one before
+    /// (a run of ranks, which noise gives once in (n over k) windows), and further away than the spread of both explains.
+    #[inline(always)]
+    pub(crate) fn has_changed(&self) -> bool {
+        if self.len() < CHANGE + CHANGE_OLD {
+            return false;
+        }
+        let (mut low, mut high) = (f32::INFINITY, f32::NEG_INFINITY);
+        for back in 0..CHANGE {
+            let x = self.x[usize::from(self.newest.wrapping_sub(back as u8))];
+            (low, high) = (low.min(x), high.max(x));
+        }
+        let above = self.largest(CHANGE).is_some_and(|old| low > old);
+        let below = self.smallest(CHANGE).is_some_and(|old| high < old);
+        (above || below) && self.is_apart()
+    }
+
+    #[cold]
+    fn is_apart(&self) -> bool {
+        let mut window = [0.0; WINDOW];
+        let (old, new) = {
+            let w = self.copy_to(&mut window);
+            w.split_at(w.len() - CHANGE)
+        };
+        let about = |w: &[f32]| {
+            let mean = w.iter().sum::<f32>() / w.len() as f32;
+            let variance = w.iter().map(|x| (x - mean) * (x - mean)).sum::<f32>() / w.len() as f32;
+            (mean, variance.sqrt())
+        };
+        let ((before, wide), (after, narrow)) = (about(old), about(new));
+        (after - before).abs() > CHANGE_SPREADS * (wide + narrow) + 1.0
+    }
+
     /// Forgets all but the newest `keep` samples, as if the series had begun with them.
     pub(crate) fn forget(&mut self, keep: usize) {
         let keep = keep.min(self.len());
@@ -403,4 +443,78 @@ fn drift(x: &Ring, s: u8, n: usize) -> f32 {
 #[inline(always)]
 fn rise(x: &Ring, peak: &Ring, s: u8, n: usize) -> f32 {
     peak[usize::from(s)] - x[usize::from(s.wrapping_sub(n as u8))]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_the_last_window_and_its_gaps() {
+        let mut h = History::new(&[Horizon::Step(3)]);
+        h.push(f32::NAN);
+        assert_eq!((h.len(), h.age()), (0, 0));
+        for i in 0..500 {
+            h.push(if i % 10 == 3 { f32::NAN } else { i as f32 });
+        }
+        let mut window = [0.0; WINDOW];
+        assert_eq!(h.copy_to(&mut window)[0], 356.0);
+        assert_eq!((h.last(), h.age()), (499.0, 500));
+        assert!(h.raw(499 - 363).is_nan());
+        assert_eq!(window[363 - 356], 362.0);
+        assert_eq!(h.observed(), (0..WINDOW).filter(|&b| !h.raw(b).is_nan()).count());
+        assert_eq!(h.outcome(Horizon::Peak(4)), Some(499.0));
+        h.push(f32::NAN);
+        assert_eq!(h.outcome(Horizon::Step(3)), None, "a gap is no outcome");
+        assert_eq!(h.outcome(Horizon::Peak(2)), Some(499.0), "half of a peak is enough");
+    }
+
+    #[test]
+    fn a_new_level_is_told_from_noise_and_from_a_ramp() {
+        let mut state = 1u32;
+        let mut noise = move || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 24) as f32 - 0.5
+        };
+        let mut changes = |level: &dyn Fn(usize) -> f32| {
+            let mut h = History::new(&[]);
+            let mut at = Vec::new();
+            for t in 0..2000 {
+                h.push(level(t) + 4.0 * noise());
+                if h.has_changed() {
+                    at.push(t);
+                    h.forget(CHANGE);
+                }
+            }
+            at
+        };
+        assert_eq!(changes(&|_| 30.0), Vec::<usize>::new());
+        assert_eq!(changes(&|t| 30.0 + 0.03 * t as f32), Vec::<usize>::new());
+        assert_eq!(changes(&|t| 50.0 + 30.0 * (t as f32 / 40.0).sin()), Vec::<usize>::new(), "a wave");
+        assert_eq!(changes(&|t| if t < 1000 { 30.0 } else { 60.0 }), [1000 + CHANGE - 1]);
+        assert_eq!(changes(&|t| if t < 1000 { 60.0 } else { 30.0 }), [1000 + CHANGE - 1]);
+    }
+
+    #[test]
+    fn what_is_forgotten_leaves_no_trace() {
+        let horizons = [Horizon::Peak(6), Horizon::Step(2)];
+        let x: Vec<f32> = (0..300).map(|i| (i * 37 % 101) as f32).collect();
+        let (mut h, mut young) = (History::new(&horizons), History::new(&horizons));
+        x.iter().for_each(|&v| h.push(v));
+        h.forget(20);
+        x[280..].iter().for_each(|&v| young.push(v));
+        for more in [5.0, 7.0, f32::NAN, 1.0] {
+            h.push(more);
+            young.push(more);
+            let mut buffers = ([0.0; WINDOW], [0.0; WINDOW]);
+            assert_eq!(h.copy_to(&mut buffers.0), young.copy_to(&mut buffers.1));
+            assert_eq!(h.observed(), young.observed());
+            for (horizon, place) in horizons.iter().zip(places(&horizons)) {
+                assert_eq!(
+                    h.rises(*horizon, place, Level::FORECAST),
+                    young.rises(*horizon, place, Level::FORECAST)
+                );
+            }
+        }
+    }
 }

@@ -60,3 +60,94 @@ fn with_gaps(history: &History, horizon: Horizon) -> [Option<[f32; 5]>; 2] {
     };
     [quantiles(&mut rises).map(|q| q.map(|r| history.last() + r)), quantiles(&mut recent)]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::places;
+
+    const HORIZONS: [Horizon; 4] = [Horizon::Peak(6), Horizon::Step(1), Horizon::Step(6), Horizon::Step(12)];
+
+    fn history(x: &[f32], horizons: &[Horizon]) -> History {
+        let mut history = History::new(horizons);
+        x.iter().for_each(|&v| history.push(v));
+        history
+    }
+
+    fn speak_of(x: &[f32], horizons: &[Horizon]) -> Vec<[Option<[f32; 5]>; 2]> {
+        let history = history(x, horizons);
+        horizons.iter().zip(places(horizons)).map(|(h, p)| speak(&history, *h, p)).collect()
+    }
+
+    #[test]
+    fn a_constant_series_is_forecast_exactly_by_all() {
+        for voices in speak_of(&[7.0; 144], &HORIZONS) {
+            assert_eq!(voices, [Some([7.0; 5]); 2]);
+        }
+    }
+
+    #[test]
+    fn last_value_adds_the_rise_that_was() {
+        // A ramp of 0.5 a sample rises by 3 over 6 samples, always; its largest value of the next 6 is the last of them.
+        let ramp: Vec<f32> = (0..100).map(|i| 0.5 * i as f32).collect();
+        let v = speak_of(&ramp, &HORIZONS);
+        assert_eq!(v[0][LAST], Some([52.5; 5]));
+        assert_eq!(v[2][LAST], Some([52.5; 5]));
+        assert_eq!(v[1][LAST], Some([50.0; 5]));
+    }
+
+    #[test]
+    fn recent_peak_is_the_quantile_of_rolling_maxima() {
+        // One sample in 12 is 10: of the maxima over 6 samples half are 10, of the samples one in 12.
+        let x: Vec<f32> = (0..144).map(|i| if i % 12 == 11 { 10.0 } else { 0.0 }).collect();
+        let v = speak_of(&x, &HORIZONS);
+        assert_eq!(v[0][RECENT].unwrap()[2], 10.0);
+        assert_eq!(v[1][RECENT].unwrap()[2], 0.0);
+        assert_eq!(v[1][RECENT].unwrap()[3], 10.0);
+    }
+
+    #[test]
+    fn members_wait_for_outcomes() {
+        let v = speak_of(&[1.0; 12], &HORIZONS);
+        assert_eq!(v[3][LAST], None);
+        assert!(v[3][RECENT].is_some());
+        assert!(v[1][LAST].is_some());
+    }
+
+    #[test]
+    fn gaps_are_no_outcomes() {
+        // 100 stands before each gap: were the gap filled and counted, the one-step difference would show a 0 there.
+        let mut x: Vec<f32> = (0..144).map(|i| if i % 3 == 0 { 100.0 } else { 0.0 }).collect();
+        (0..144).filter(|i| i % 3 == 1).for_each(|i| x[i] = f32::NAN);
+        let v = speak_of(&x, &[Horizon::Step(1)]);
+        let q = v[0][LAST].unwrap();
+        // Known one-step differences: 100 -> (gap) -> 0 counts as -100, 0 -> 100 as +100; none is 0.
+        assert!(q.iter().all(|d| d.abs() >= 99.0 || (-1.0..1.0).contains(d)), "{q:?}");
+        assert_eq!(v[0][RECENT].unwrap()[0], 0.0);
+    }
+
+    #[test]
+    fn the_orders_say_what_sorting_says() {
+        // Every horizon, also those that the features do not know, while the window fills and after it is full.
+        let horizons = [&HORIZONS[..], &[Horizon::Peak(30), Horizon::Step(72), Horizon::Peak(1)]].concat();
+        let places = places(&horizons);
+        let mut history = History::new(&horizons);
+        let mut state = 7u32;
+        for t in 0..500 {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            // Whole numbers: many are equal.
+            history.push((state >> 28) as f32 + if t % 50 < 5 { 40.0 } else { 0.0 });
+            for (h, place) in horizons.iter().zip(&places) {
+                let (quick, slow) = (speak(&history, *h, *place), with_gaps(&history, *h));
+                for (a, b) in quick.iter().zip(slow) {
+                    assert_eq!(a.is_some(), b.is_some(), "{h:?} after {t}");
+                    let close = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-4;
+                    assert!(
+                        a.iter().flatten().zip(b.iter().flatten()).all(close),
+                        "{h:?} after {t}: {a:?} {b:?}"
+                    );
+                }
+            }
+        }
+    }
+}

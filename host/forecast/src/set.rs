@@ -62,7 +62,7 @@ impl Set {
             let lstm = model.map(|m| LstmFleet::new(m, profile, engine, members.len())).transpose()?;
             sets.push(Self {
                 histories: members.iter().map(|_| History::new(&plan.horizons)).collect(),
-                groups: (0..members.len().div_ceil(LANES)).map(|_| Group::new(plan)).collect(),
+                groups: (0..members.len().div_ceil(LANES)).map(|_| Group::new(plan, profile)).collect(),
                 phases: members.iter().map(|&i| series[i].key % arima::REFIT).collect(),
                 points: vec![f32::NAN; members.len()],
                 out: vec![blank(plan); members.len()],

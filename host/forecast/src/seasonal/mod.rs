@@ -125,6 +125,8 @@ pub struct Seasonal {
     changes: u32,
     known_h: u32,
     range: Range,
+    /// Mean of the newest closed hour.
+    newest: Option<f32>,
 }
 
 /// What was seen so far, in points: what bounds a series that nothing else is known of. Zero of nothing.
@@ -181,6 +183,7 @@ impl Seasonal {
             changes: 0,
             known_h: 0,
             range: Range::default(),
+            newest: None,
         }
     }
 
@@ -211,6 +214,11 @@ impl Seasonal {
     /// The season that forecasts a day ahead best; `None` as long as too few forecasts met their outcome.
     pub fn season(&self) -> Option<Season> {
         self.bank.season()
+    }
+
+    /// Mean of the newest closed hour, on the forecaster's scale; `None` = unknown.
+    pub(crate) fn newest_mean(&self) -> Option<f32> {
+        self.newest
     }
 
     /// Changes of level found so far.
@@ -247,6 +255,7 @@ impl Seasonal {
     /// An hour has ended.
     fn close(&mut self, hour: i64, r: Rollup) {
         let z = (r.known > 0).then(|| self.points(r.mean));
+        self.newest = z;
         if let Some(z) = z {
             self.judge(hour, z);
             self.range.push(z, self.points(r.max), self.known_h == 0);

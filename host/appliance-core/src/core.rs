@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use foreshade_accel::Engine;
+use foreshade_forecast::outlook::HOURS;
+use foreshade_forecast::seasonal::{SeasonalForecast, SeasonalState};
 use foreshade_forecast::{Fleet, FleetConfig, ForecastError, ResourceScore, Scorer, SeriesProfile};
 use foreshade_plan::{PlanInput, PlanReport, plan};
 use foreshade_telemetry::{Arena, History, Sealed};
@@ -14,8 +16,9 @@ use foreshade_wire::{Column, Row, TelemetryView};
 use thiserror::Error;
 
 use crate::fleet_state::{FleetState, VmState, demand};
-use crate::planning::{Forecasts, Scene, show};
-use crate::{CoreConfig, FollowLine, Record};
+use crate::outlook::Ahead;
+use crate::planning::{Forecasts, PEAK, Scene, show};
+use crate::{CoreConfig, FollowLine, OutlookReport, RackLoad, Record};
 
 /// Values per VM and tick in the arena: every measured column of the wire.
 const COLUMNS: usize = Column::ALL.len();
@@ -79,6 +82,21 @@ pub struct Summary {
     pub unrelieved: Vec<(HostId, HoldReason)>,
     /// Decisions that mode advise kept back, in words.
     pub advised: u64,
+    /// Each rack's total load, now and in the next 30 min; none before the first decision.
+    pub racks: Vec<RackLoad>,
+}
+
+impl Summary {
+    fn new(tick: Tick) -> Self {
+        Self {
+            tick,
+            decisions: vec![],
+            holds: BTreeMap::new(),
+            unrelieved: vec![],
+            advised: 0,
+            racks: vec![],
+        }
+    }
 }
 
 /// What stops the appliance.
@@ -108,6 +126,7 @@ pub struct Core {
     forecaster: Fleet,
     forecasts: Vec<SeriesForecast>,
     scorer: Scorer,
+    ahead: Ahead,
     ended: BTreeSet<HostId>,
     rows: BTreeMap<HostId, u32>,
     answers: BTreeMap<RackId, Vec<Outcome>>,
@@ -136,7 +155,8 @@ impl Core {
         vec![Horizon::Peak(peak), Horizon::Step(step), Horizon::Step(half), Horizon::Step(hour)]
     }
 
-    /// What the forecaster must be set up for: one series per resource and VM, in that order.
+    /// What the forecaster must be set up for: one series per resource and VM, in that order, then the total CPU of each
+    /// rack: a sum is a series of its own.
     pub fn fleet_config(config: &CoreConfig) -> FleetConfig {
         let vms = config.vms.len();
         // Fits are spread over the ticks by VM and resource, so that neither does all of its own at once.
@@ -144,7 +164,7 @@ impl Core {
             |(r, vm): (&Resource, usize)| SeriesProfile { key: (*r as usize + vm) as u64, ..(*r).into() };
         let of_series = config.resources.iter().flat_map(|r| (0..vms).map(move |vm| (r, vm)));
         FleetConfig {
-            series: of_series.map(profile).collect(),
+            series: of_series.map(profile).chain(config.racks.iter().map(|_| Resource::Cpu.into())).collect(),
             horizons: Self::horizons(config.cadence_s),
             cadence_s: config.cadence_s,
             threads: config.threads,
@@ -155,7 +175,7 @@ impl Core {
     pub fn new(config: CoreConfig, forecaster: Fleet) -> Self {
         let vms = config.vms.len();
         let of_series = config.resources.iter().flat_map(|r| std::iter::repeat_n(*r, vms)).collect();
-        let (_, step, half, hour) = horizon_steps(config.cadence_s);
+        let (peak, step, half, hour) = horizon_steps(config.cadence_s);
         let scorer = Scorer::new(of_series, &Self::horizons(config.cadence_s), &[step, half, hour]);
         Self {
             arena: Arena::new(vms, COLUMNS, Tick(0)),
@@ -164,6 +184,7 @@ impl Core {
             forecaster,
             forecasts: Vec::new(),
             scorer,
+            ahead: Ahead::new(&config, peak as usize),
             ended: BTreeSet::new(),
             rows: BTreeMap::new(),
             answers: BTreeMap::new(),
@@ -184,6 +205,16 @@ impl Core {
     /// Forecast quality per resource so far.
     pub fn scores(&self) -> BTreeMap<String, ResourceScore> {
         self.scorer.report()
+    }
+
+    /// What racks and hosts will need, and how good earlier forecasts of it were.
+    pub fn outlook(&self) -> OutlookReport {
+        self.ahead.report()
+    }
+
+    /// A VM 1 h, 6 h and 24 h ahead, in percent of its size, and how far its days and weeks are known; `None` = no such VM.
+    pub fn vm_outlook(&self, vm: VmId) -> Option<(SeasonalState, [SeasonalForecast; HOURS.len()])> {
+        self.ahead.vm(vm)
     }
 
     /// Decisions sent so far by action, and `hold` = VM-ticks that were left alone.
@@ -365,8 +396,8 @@ impl Core {
         self.forecast(tick, &sealed)?;
         self.follow_forecast(tick, &sealed, out);
         self.arena.recycle(sealed);
-        let mut summary =
-            Summary { tick, decisions: vec![], holds: BTreeMap::new(), unrelieved: vec![], advised: 0 };
+        let mut summary = Summary::new(tick);
+        summary.racks = self.ahead.racks();
         if self.decides_at(tick) {
             let _hop = tracing::info_span!("plan::plan", tick = tick.0).entered();
             for rack in 0..self.config.racks.len() {
@@ -406,10 +437,18 @@ impl Core {
         let cpu = sealed.column(Column::CpuUsedMc as usize).iter();
         let throttled = sealed.column(Column::CpuThrottledMc as usize);
         self.history.push(cpu.zip(throttled).map(|(u, t)| demand(*u, *t)));
+        let series = self.points.len();
+        self.points.extend(self.ahead.add_up(tick, &self.config, &self.fleet));
         let f = self.forecaster.step(&self.points).map_err(|source| CoreError::Forecast { tick, source })?;
         f.clone_into(&mut self.forecasts);
         let scored = tick >= self.config.first_decision;
+        let racks = self.forecasts.split_off(series);
+        self.points.truncate(series);
         self.scorer.tick(&self.points, scored.then_some(&self.forecasts));
+        let cpu = self.config.resources.iter().position(|r| *r == Resource::Cpu);
+        let cpu = cpu.and_then(|i| self.points.get(i * n..(i + 1) * n)).unwrap_or_default();
+        let peaks = racks.iter().map(|f| f.quantiles[PEAK]).collect();
+        self.ahead.tick(tick, peaks, scored, cpu);
         Ok(())
     }
 

@@ -41,6 +41,16 @@ impl VmState {
         self.host == host || self.moving_to == Some(host)
     }
 
+    /// Share of the load that the shadow serves, percent.
+    pub(crate) fn away_percent(&self) -> u64 {
+        match self.shadow {
+            Some(ShadowView { state: ShadowState::Active { share_percent }, .. }) => {
+                u64::from(share_percent).min(100)
+            }
+            _ => 0,
+        }
+    }
+
     /// Takes a row that has passed every check.
     pub(crate) fn see(&mut self, tick: Tick, host: HostId, row: &Row) {
         let value = |c: Column| row.values[c as usize];

@@ -14,9 +14,11 @@ mod core;
 mod fleet_state;
 mod follow;
 mod journal;
+mod outlook;
 mod planning;
 
 pub use config::{CoreConfig, HostSpec, RackSpec, VmSpec};
 pub use core::{Core, CoreError, Effect, Event, Summary};
 pub use follow::{FollowLine, HOPS};
 pub use journal::{Journal, JournalError, MemoryJournal, Record};
+pub use outlook::{HourAhead, LoadMc, LoadReport, LoadScore, OutlookReport, RackLoad};

@@ -1,5 +1,6 @@
-//! Hourly means and peaks of processor use, 1 h, 6 h and 24 h ahead, beside the last value and the same hour of yesterday,
-//! which get their intervals from their own past errors in the same way:
+//! Hourly means and peaks of processor use, 1 h, 6 h and 24 h ahead, in both sizes, beside the last value and the same hour of
+//! yesterday, which get their intervals from their own past errors in the same way, and beside the percentiles of the last
+//! day's hours:
 //! `seasonal_backtest FIRST_SCORED_MS SAMPLES.parquet...` (columns vm, ts, cpu_pct; files in order of time). An origin is
 //! the end of every hour from FIRST_SCORED_MS on. Intervals of ratios: 95 %, 1,000 resamples of whole VMs.
 
@@ -12,13 +13,16 @@ use std::process::ExitCode;
 use arrow_array::Array;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, TimestampMillisecondType, UInt16Type};
-use foreshade_forecast::seasonal::Seasonal;
 use foreshade_forecast::seasonal::rollup::{HOUR_MS, Rollup};
+use foreshade_forecast::seasonal::{Seasonal, Size};
 use foreshade_types::{LEVELS, Transform};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 const HORIZONS_H: [usize; 3] = [1, 6, 24];
-const METHODS: [&str; 3] = ["seasonal", "last value", "yesterday"];
+const METHODS: [&str; 5] = ["seasonal", "compact", "last value", "yesterday", "last day"];
+/// The one that ratios are to.
+const LAST_VALUE: usize = 2;
+const YESTERDAY: usize = 3;
 /// Outcomes that the naive methods remember, as the seasonal member does.
 const KEPT: usize = 336;
 
@@ -86,7 +90,7 @@ fn top(hours: &[Rollup], from: usize, n: usize) -> f32 {
 
 /// (centre of the mean, centre of the peak) of a naive method at the end of hour `t`.
 fn naive(method: usize, hours: &[Rollup], t: usize, h: usize) -> (f32, f32) {
-    if method == 1 {
+    if method == LAST_VALUE {
         return (hours[t].mean, hours[t].max);
     }
     // The same hours, whole days ago.
@@ -107,29 +111,40 @@ fn naive_voice(method: usize, hours: &[Rollup], t: usize, h: usize) -> Voice {
     Some((around(mean, &means)?, around(peak, &peaks)?))
 }
 
+/// Percentiles of the last 24 hours, of their means and of their maxima.
+fn last_day(hours: &[Rollup], t: usize) -> Voice {
+    let day = &hours[(t + 1).checked_sub(24)?..=t];
+    let of = |value: fn(&Rollup) -> f32| around(0.0, &day.iter().map(value).collect::<Vec<_>>());
+    Some((of(|r| r.mean)?, of(|r| if r.known > 0 { r.max } else { f32::NAN })?))
+}
+
 type Scores = [[Score; HORIZONS_H.len()]; METHODS.len()];
 
 /// Scores one VM: its samples in order of time, NaN = missing. Origins count where all methods speak.
 fn score(samples: &[(i64, f32)], first_scored_ms: i64) -> Scores {
     let mut series = Seasonal::new(Transform::Points);
+    let mut compact = Seasonal::with_size(Transform::Points, Size::Compact);
     let mut hours: Vec<Rollup> = Vec::new();
-    let mut said: Vec<[Voice; HORIZONS_H.len()]> = Vec::new();
+    let mut said: Vec<[[Voice; HORIZONS_H.len()]; 2]> = Vec::new();
     let mut scored_from = usize::MAX;
     for &(t, x) in samples {
         let before = series.rollups().now_h();
         series.observe(t, x);
+        compact.observe(t, x);
         let closed = before.and_then(|b| Some(series.rollups().now_h()? - b)).unwrap_or(0) as usize;
         if closed == 0 {
             continue;
         }
         let kept: Vec<Rollup> = series.rollups().hours().copied().collect();
         hours.extend(&kept[kept.len().saturating_sub(closed)..]);
-        said.resize(hours.len(), [None; HORIZONS_H.len()]);
+        said.resize(hours.len(), [[None; HORIZONS_H.len()]; 2]);
         if t >= first_scored_ms {
             scored_from = scored_from.min(hours.len() - 1);
-            for f in series.forecast(&HORIZONS_H) {
-                let i = HORIZONS_H.iter().position(|&h| h == f.horizon_h).unwrap_or(0);
-                said[hours.len() - 1][i] = Some((f.quantiles.0, f.peak.0));
+            for (k, series) in [&series, &compact].into_iter().enumerate() {
+                for f in series.forecast(&HORIZONS_H) {
+                    let i = HORIZONS_H.iter().position(|&h| h == f.horizon_h).unwrap_or(0);
+                    said[hours.len() - 1][k][i] = Some((f.quantiles.0, f.peak.0));
+                }
             }
         }
     }
@@ -137,9 +152,11 @@ fn score(samples: &[(i64, f32)], first_scored_ms: i64) -> Scores {
     for t in scored_from.min(hours.len())..hours.len() {
         for (i, &h) in HORIZONS_H.iter().enumerate().filter(|(_, h)| t + **h < hours.len()) {
             let (y, peak) = (hours[t + h].mean, top(&hours, t + 1, h));
-            let voices = [said[t][i], naive_voice(1, &hours, t, h), naive_voice(2, &hours, t, h)];
-            if let ([Some(a), Some(b), Some(c)], false) = (&voices, peak.is_nan()) {
-                [a, b, c].iter().zip(&mut out).for_each(|(v, s)| s[i].add(v, y, peak));
+            let of = |method| naive_voice(method, &hours, t, h);
+            let [full, compact] = [said[t][0][i], said[t][1][i]];
+            let voices = [full, compact, of(LAST_VALUE), of(YESTERDAY), last_day(&hours, t)];
+            if let (Some(all), false) = (voices.into_iter().collect::<Option<Vec<_>>>(), peak.is_nan()) {
+                all.iter().zip(&mut out).for_each(|(v, s)| s[i].add(v, y, peak));
             }
         }
     }
@@ -194,7 +211,8 @@ fn report(vms: &[Scores]) {
         for (m, name) in METHODS.iter().enumerate() {
             let all = vms.iter().fold(Score::default(), |s, v| s.plus(&v[m][i]));
             let ratio = |of: fn(&Score) -> f64| {
-                let pairs: Vec<(f64, f64)> = vms.iter().map(|v| (of(&v[m][i]), of(&v[1][i]))).collect();
+                let pairs: Vec<(f64, f64)> =
+                    vms.iter().map(|v| (of(&v[m][i]), of(&v[LAST_VALUE][i]))).collect();
                 let sum = pairs.iter().fold((0.0, 0.0), |s, p| (s.0 + p.0, s.1 + p.1));
                 let (low, high) = interval(&pairs);
                 format!("{:.3} [{low:.3}, {high:.3}]", sum.0 / sum.1)

@@ -1,4 +1,4 @@
-//! Forecasts of M4 hourly: `seasonal_m4 SERIES.parquet OUT.parquet`. From the column `train` alone, 48 h ahead; one row
+//! Forecasts of M4 hourly: `seasonal_m4 SERIES.parquet OUT.parquet [compact]`. From the column `train` alone, 48 h ahead; one row
 //! per series with the lists q05, q50 and q95. Time and memory go to standard error.
 
 use std::error::Error;
@@ -13,15 +13,15 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Float32Type;
 use arrow_array::{ArrayRef, RecordBatch};
 use foreshade_forecast::seasonal::rollup::HOUR_MS;
-use foreshade_forecast::seasonal::{HOURS_MAX, Seasonal, SeasonalForecast};
+use foreshade_forecast::seasonal::{HOURS_MAX, Seasonal, SeasonalForecast, Size};
 use foreshade_types::Transform;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 /// The forecasts after the last of `hours`, and how long the whole history took, in microseconds per hour.
-fn forecast(hours: &[f32]) -> (Vec<SeasonalForecast>, f64) {
+fn forecast(hours: &[f32], size: Size) -> (Vec<SeasonalForecast>, f64) {
     let start = Instant::now();
-    let mut series = Seasonal::new(Transform::Log);
+    let mut series = Seasonal::with_size(Transform::Log, size);
     let mut time_ms = 0;
     for &x in hours {
         series.observe(time_ms, x);
@@ -34,7 +34,7 @@ fn forecast(hours: &[f32]) -> (Vec<SeasonalForecast>, f64) {
     (out, start.elapsed().as_secs_f64() * 1e6 / hours.len() as f64)
 }
 
-fn run(input: &Path, output: &Path) -> Result<(), Box<dyn Error>> {
+fn run(input: &Path, output: &Path, size: Size) -> Result<(), Box<dyn Error>> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(input)?)?.build()?;
     let mut lists: [ListBuilder<Float32Builder>; 3] = Default::default();
     let mut us = Vec::new();
@@ -42,7 +42,7 @@ fn run(input: &Path, output: &Path) -> Result<(), Box<dyn Error>> {
         let batch = batch?;
         let train = batch.column_by_name("train").ok_or("the file has no column train")?;
         for row in train.as_list::<i32>().iter().flatten() {
-            let (forecasts, per_hour) = forecast(row.as_primitive::<Float32Type>().values());
+            let (forecasts, per_hour) = forecast(row.as_primitive::<Float32Type>().values(), size);
             us.push(per_hour);
             for (list, level) in lists.iter_mut().zip([0, 1, 3]) {
                 forecasts.iter().for_each(|f| list.values().append_value(f.quantiles.0[level]));
@@ -59,18 +59,22 @@ fn run(input: &Path, output: &Path) -> Result<(), Box<dyn Error>> {
     eprintln!(
         "seasonal: {} series, {mean:.0} us per series and hour, {} bytes a series",
         us.len(),
-        Seasonal::BYTES
+        Seasonal::with_size(Transform::Log, size).bytes()
     );
     Ok(())
 }
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [input, output] = args.as_slice() else {
-        eprintln!("usage: seasonal_m4 SERIES.parquet OUT.parquet");
-        return ExitCode::FAILURE;
+    let (input, output, size) = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [input, output] => (input, output, Size::Full),
+        [input, output, "compact"] => (input, output, Size::Compact),
+        _ => {
+            eprintln!("usage: seasonal_m4 SERIES.parquet OUT.parquet [compact]");
+            return ExitCode::FAILURE;
+        }
     };
-    match run(Path::new(input), Path::new(output)) {
+    match run(Path::new(input), Path::new(output), size) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("error: {input}: {e}");

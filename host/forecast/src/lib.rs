@@ -11,7 +11,7 @@
 //!        -> weights per horizon -> weighted quantiles -> conformal shift     |
 //! ```
 //!
-//! [`seasonal`] looks 1 h to 48 h ahead, on hourly rollups of any cadence.
+//! [`seasonal`] looks 1 h to 48 h ahead, on hourly rollups of any cadence; [`outlook`] is a bank of such series.
 //!
 //! A *series* is one resource of one VM (or of a host). A *point* is a percent of its capacity, or one unit of
 //! [`foreshade_types::Transform::Log`].
@@ -33,6 +33,7 @@ pub mod levinson;
 pub mod lstm;
 mod members;
 mod order;
+pub mod outlook;
 mod quantile;
 pub mod replay;
 pub mod run;

@@ -114,7 +114,10 @@ fn a_broken_run_leaves_no_file() {
     };
     let out = dir.path().join("out.parquet");
     assert!(request(&out, &[60]).contains("horizon 60 s (a step ahead) is no multiple"));
-    assert!(request(&out, &[86_400]).contains("288 samples ahead"));
+    let far = request(&out, &[176_400]);
+    assert!(far.contains("588 samples ahead") && far.contains("up to 172800 s (48 h)"), "{far}");
+    assert!(request(&out, &[27_000]).contains("90 samples ahead"), "no whole hour");
+    assert!(!far.contains('\n'));
     assert!(request(&out, &[300, 300]).contains("given twice"));
     assert!(request(&out, &[]).contains("no horizon"));
     assert!(request(&dir.path().join("none/out.parquet"), &[300]).contains("none/out.parquet"));

@@ -161,10 +161,12 @@ const FORECAST_EXAMPLES: &str = "Examples:
   foreshade forecast --input vms.parquet --origins 144:288:6 --out forecasts.parquet
   foreshade forecast --input vms.parquet --origins 2013-08-02T00:00:00Z:2013-08-03T00:00:00Z:3600 --out f.parquet
   foreshade forecast --input vms.parquet --origins origins.parquet --horizons 0,300 --out f.parquet
+  foreshade forecast --input vms.parquet --origins 8000:8640:12 --horizons 3600,43200,86400,172800 --out f.parquet
   foreshade forecast --input vms.parquet --origins 276:276:1 --out f.parquet --heat-map heat.svg
   foreshade forecast --input vms.parquet --origins 276:276:1 --out f.parquet --fan-chart fan.svg --series vm197:cpu_pct
 
-Only samples up to an origin influence its forecast. Horizon 0 is the largest value of the next 30 min.";
+Only samples up to an origin influence its forecast. Horizon 0 is the largest value of the next 30 min. Up to 72 samples ahead
+a horizon is the value of that sample; beyond, whole hours up to 172800 (48 h) are the mean of the hour that ends there.";
 
 /// `foreshade forecast`
 #[derive(Debug, Clone, Args)]
@@ -182,7 +184,7 @@ pub struct ForecastArgs {
     /// Instants to forecast at: samples, times, or a Parquet file of (series, origin)
     #[arg(long, value_name = "FROM:TO:STEP|ORIGINS.parquet")]
     pub origins: String,
-    /// Horizons in seconds; 0 = the 30-min peak
+    /// Horizons in seconds; 0 = the 30-min peak; beyond 72 samples whole hours up to 172800
     #[arg(long, value_name = "S,...", value_delimiter = ',', default_value = "0,300,1800,3600")]
     pub horizons: Vec<u32>,
     /// Where to write

@@ -28,7 +28,13 @@ pub(crate) fn command(args: DemoArgs) -> Result<(), Failure> {
     let report = run(&demo, hooks, &mut feed)?;
     feed.finish();
     let note = "foreshade ran over QUIC, the others in process on the same racks";
-    say(&(table::policies(&report, Some(note)) + &table::forecast(&report) + &table::hops(&report)));
+    let tables = [
+        table::policies(&report, Some(note)),
+        table::forecast(&report),
+        table::outlook(&report),
+        table::hops(&report),
+    ];
+    say(&tables.concat());
     if let Some(path) = &args.report {
         write_json(path, &report)?;
         say(&format!("report: {}\n", path.display()));

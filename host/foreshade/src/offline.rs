@@ -95,7 +95,7 @@ pub(crate) fn backtest(args: &BacktestArgs) -> Result<(), Failure> {
             "{}: {} VMs on {} hosts, {} ticks of {} s; mode {mode}, on simulated racks only\n",
             fleet.name, report.vms, report.hosts, report.ticks, fleet.cadence_s
         ));
-        say(&(table::policies(&report, None) + &table::forecast(&report)));
+        say(&(table::policies(&report, None) + &table::forecast(&report) + &table::outlook(&report)));
         reports.push(report);
     }
     match reports.as_slice() {
@@ -118,6 +118,7 @@ fn replay(fleet: &Fleet, policy: &Policy, args: &BacktestArgs) -> Result<Report,
     report.policies = baselines(fleet, policy, args.baseline.as_deref());
     report.policies.insert("foreshade".into(), outcome.policy);
     report.forecast = outcome.forecast;
+    report.outlook = Some(outcome.outlook);
     Ok(report)
 }
 

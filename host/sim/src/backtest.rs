@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use foreshade_appliance_core::{Core, CoreConfig, CoreError, Effect, Event, Journal, JournalError, Summary};
+use foreshade_appliance_core::{
+    Core, CoreConfig, CoreError, Effect, Event, Journal, JournalError, OutlookReport, Summary,
+};
 use foreshade_enact::fakes::rack::Totals;
 use foreshade_enact::{Desk, Hypervisor, Observed};
 use foreshade_forecast::{ForecastError, ResourceScore};
@@ -64,6 +66,8 @@ pub struct Outcome {
     pub totals: Totals,
     /// Forecast quality.
     pub forecast: BTreeMap<String, ResourceScore>,
+    /// What racks and hosts will need, at the end.
+    pub outlook: OutlookReport,
 }
 
 /// Runs the appliance in process, tick by tick. `watch` sees every planned tick.
@@ -107,7 +111,8 @@ pub fn foreshade(
     }
     let counts = core.decision_counts().iter().map(|(k, v)| ((*k).to_owned(), *v)).collect();
     let totals = world.totals();
-    Ok(Outcome { policy: PolicyReport::new(&totals, counts), totals, forecast: core.scores() })
+    let (policy, outlook) = (PolicyReport::new(&totals, counts), core.outlook());
+    Ok(Outcome { policy, totals, forecast: core.scores(), outlook })
 }
 
 /// Runs a baseline: same start, samples, latencies, cool-down and budget.

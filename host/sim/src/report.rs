@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use foreshade_appliance_core::OutlookReport;
 use foreshade_enact::fakes::rack::Totals;
 use foreshade_forecast::ResourceScore;
 use serde::{Deserialize, Serialize};
@@ -74,6 +75,9 @@ pub struct Report {
     pub policies: BTreeMap<String, PolicyReport>,
     /// Forecast quality by resource, in points (percent of the VM's size; 20 log10(1 + KB/s) for disk and network).
     pub forecast: BTreeMap<String, ResourceScore>,
+    /// What racks and hosts will need, as it stood at the end, and how good earlier forecasts of it were.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub outlook: Option<OutlookReport>,
     /// Latency by hop.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub hops: Option<BTreeMap<String, HopReport>>,
@@ -93,6 +97,7 @@ impl Report {
             hosts: fleet.hosts().count() as u64,
             policies: BTreeMap::new(),
             forecast: BTreeMap::new(),
+            outlook: None,
             hops: None,
         }
     }

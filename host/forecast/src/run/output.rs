@@ -43,13 +43,13 @@ impl Rows {
     pub(super) fn push(&mut self, trace: &Trace, column: usize, found: &Found) {
         let vm = &trace.vms[found.vm];
         let scale = trace.scale(found.vm, column);
-        for (i, &horizon_s) in self.horizons_s.iter().enumerate() {
+        for (&horizon_s, (mean, quantiles)) in self.horizons_s.iter().zip(&found.values) {
             self.series.push(vm.name.clone());
             self.resource.push(trace.columns[column].name.clone());
             self.origin_ms.push(trace.time_ms(vm, found.sample));
             self.horizon_s.push(horizon_s);
-            self.values[0].push(scale.from_points(found.forecast.mean[i]));
-            for (v, q) in self.values[1..].iter_mut().zip(found.forecast.quantiles[i].0) {
+            self.values[0].push(scale.from_points(*mean));
+            for (v, q) in self.values[1..].iter_mut().zip(quantiles.0) {
                 v.push(scale.from_points(q));
             }
         }

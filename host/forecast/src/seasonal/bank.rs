@@ -4,6 +4,7 @@
 //! each horizon weighs them by one over their own mean absolute error at that horizon to the eighth power (the weights of
 //! Bates and Granger, "The combination of forecasts", 1969, with a larger power).
 
+use super::cells::Size;
 use super::history::History;
 use super::lags::Lags;
 use super::profile::{Profile, Rates};
@@ -33,7 +34,7 @@ const SEASONS: [Season; EXPERTS] = [
 ];
 
 /// No season; daily; daily and weekly; the same, slow. Chosen on the training part of M4 hourly.
-const RATES: [Rates; 4] = [
+static RATES: [Rates; 4] = [
     Rates { level: 0.05, trend: 0.05, day: 0.0, week: 0.0 },
     Rates { level: 0.02, trend: 0.0, day: 0.3, week: 0.0 },
     Rates { level: 0.01, trend: 0.0, day: 0.3, week: 0.3 },
@@ -51,11 +52,11 @@ const POWER: i32 = 8;
 /// Points below which errors are equal.
 const LOSS_MIN: f32 = 1e-4;
 
-/// Mean absolute error of an expert at an anchor.
+/// Mean absolute errors of an expert at the anchors.
 #[derive(Debug, Clone, Copy, Default)]
-struct Loss {
-    mean: f32,
-    outcomes: u16,
+struct Losses {
+    mean: [f32; ANCHORS_H.len()],
+    outcomes: [u16; ANCHORS_H.len()],
 }
 
 /// The experts of one series.
@@ -64,7 +65,7 @@ pub(crate) struct Bank {
     profiles: [Profile; 4],
     lags: Lags,
     pub(crate) history: History,
-    losses: [[Loss; ANCHORS_H.len()]; EXPERTS],
+    losses: [Losses; EXPERTS],
     /// The hour taken last.
     last_h: i64,
 }
@@ -73,14 +74,19 @@ pub(crate) struct Bank {
 pub(crate) type Voices = [f32; EXPERTS];
 
 impl Bank {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(size: Size) -> Self {
         Self {
-            profiles: RATES.map(Profile::new),
+            profiles: RATES.each_ref().map(|rates| Profile::new(rates, size)),
             lags: Lags::new(),
-            history: History::new(),
+            history: History::new(size),
             losses: Default::default(),
             last_h: 0,
         }
+    }
+
+    /// Bytes beside the struct itself.
+    pub(crate) fn bytes(&self) -> usize {
+        self.history.bytes() + self.profiles.iter().map(Profile::bytes).sum::<usize>()
     }
 
     /// Takes the hour after the last; `None` = unknown: `expected` stands in for it, and nothing is learnt. `teach` =
@@ -97,9 +103,9 @@ impl Bank {
     /// An outcome of what was said at an anchor.
     pub(crate) fn judge(&mut self, anchor: usize, voices: &Voices, z: f32) {
         for (losses, voice) in self.losses.iter_mut().zip(voices).filter(|(_, v)| v.is_finite()) {
-            let l = &mut losses[anchor];
-            l.outcomes = (l.outcomes + 1).min(OUTCOMES);
-            l.mean += ((z - voice).abs() - l.mean) / f32::from(l.outcomes);
+            let (mean, outcomes) = (&mut losses.mean[anchor], &mut losses.outcomes[anchor]);
+            *outcomes = (*outcomes + 1).min(OUTCOMES);
+            *mean += ((z - voice).abs() - *mean) / f32::from(*outcomes);
         }
     }
 
@@ -167,9 +173,9 @@ impl Bank {
     /// Mean absolute error of an expert some hours ahead; `None` = not judged enough.
     fn loss(&self, expert: usize, h: usize) -> Option<f32> {
         let (a, part) = between(h);
-        let (low, high) = (self.losses[expert][a], self.losses[expert][a + 1]);
-        let enough = low.outcomes.min(high.outcomes) >= OUTCOMES_MIN;
-        enough.then(|| (low.mean + part * (high.mean - low.mean)).max(LOSS_MIN))
+        let l = &self.losses[expert];
+        let enough = l.outcomes[a].min(l.outcomes[a + 1]) >= OUTCOMES_MIN;
+        enough.then(|| (l.mean[a] + part * (l.mean[a + 1] - l.mean[a])).max(LOSS_MIN))
     }
 
     fn best(&self, h: usize) -> f32 {

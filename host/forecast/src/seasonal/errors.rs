@@ -4,40 +4,52 @@
 //! scaled residuals are Lei et al., "Distribution-free predictive inference for regression", JASA 2018, section 5.2): the
 //! quantile of n errors is the one of rank (n + 1) times the level. The ring forgets, so the spread follows the series.
 
-/// Errors kept per horizon: 2 weeks of hours.
+use super::cells::{Cells, Size};
+
+/// Errors kept per horizon, at most: 2 weeks of hours.
 pub(crate) const KEPT: usize = 336;
 
 /// Errors below which nothing is said.
 const ENOUGH: usize = 24;
 
-/// Errors of one horizon.
+/// Errors of some horizons, the newest of each.
 #[derive(Debug, Clone)]
 pub(crate) struct Errors {
-    ring: Box<[f32]>,
-    pushed: usize,
+    cells: Cells,
+    rings: Box<[Ring]>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Ring {
+    first: u16,
+    kept: u16,
+    pushed: u32,
 }
 
 impl Errors {
-    pub(crate) fn new() -> Self {
-        Self { ring: vec![0.0; KEPT].into_boxed_slice(), pushed: 0 }
+    /// `kept` errors of each horizon, at most [`KEPT`].
+    pub(crate) fn new(size: Size, kept: &[usize]) -> Self {
+        let first = |i: usize| kept[..i].iter().sum::<usize>() as u16;
+        let ring = |(i, n): (usize, &usize)| Ring { first: first(i), kept: *n as u16, pushed: 0 };
+        let rings = kept.iter().enumerate().map(ring).collect();
+        Self { cells: size.differences(kept.iter().sum(), 0.0), rings }
     }
 
-    #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
-        size_of_val(&*self.ring)
+        self.cells.bytes() + size_of_val(&*self.rings)
     }
 
-    pub(crate) fn push(&mut self, e: f32) {
-        let slot = self.pushed % KEPT;
-        self.ring[slot] = e;
-        self.pushed += 1;
+    pub(crate) fn push(&mut self, horizon: usize, e: f32) {
+        let r = &mut self.rings[horizon];
+        self.cells.set(usize::from(r.first) + r.pushed as usize % usize::from(r.kept), e);
+        r.pushed += 1;
     }
 
-    /// The errors, ascending, and how many.
-    pub(crate) fn sorted(&self) -> ([f32; KEPT], usize) {
-        let mut all = [0.0; KEPT];
-        let n = self.pushed.min(KEPT);
-        all[..n].copy_from_slice(&self.ring[..n]);
+    /// The errors of a horizon, ascending, and how many.
+    pub(crate) fn sorted(&self, horizon: usize) -> ([f32; KEPT], usize) {
+        let (r, mut all) = (self.rings[horizon], [0.0; KEPT]);
+        let n = (r.pushed as usize).min(usize::from(r.kept)).min(KEPT);
+        all[..n].iter_mut().enumerate().for_each(|(i, e)| *e = self.cells.get(usize::from(r.first) + i));
         all[..n].sort_unstable_by(f32::total_cmp);
         (all, n)
     }
@@ -53,9 +65,9 @@ pub(crate) struct Spread {
 
 impl Spread {
     /// `part` of the way from horizon `i` to the next; `None` = too few outcomes.
-    pub(crate) fn new(errors: &[Errors], i: usize, part: f32) -> Option<Self> {
+    pub(crate) fn new(errors: &Errors, i: usize, part: f32) -> Option<Self> {
         let high = if part > 0.0 { i + 1 } else { i };
-        let (low, high) = (errors[i].sorted(), errors[high].sorted());
+        let (low, high) = (errors.sorted(i), errors.sorted(high));
         (low.1.min(high.1) >= ENOUGH).then_some(Self { low, high, part })
     }
 

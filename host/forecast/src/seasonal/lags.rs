@@ -43,10 +43,45 @@ const DOUBT_MAX: f64 = 100.0;
 /// Least standard deviation of a series, in points.
 const SPREAD_MIN: f64 = 0.01;
 
+/// A symmetric matrix: its upper half by rows.
+#[derive(Debug, Clone)]
+struct Symmetric([f64; COUNT * (COUNT + 1) / 2]);
+
+impl Default for Symmetric {
+    fn default() -> Self {
+        Self([0.0; COUNT * (COUNT + 1) / 2])
+    }
+}
+
+impl Symmetric {
+    fn at(i: usize, j: usize) -> usize {
+        let (i, j) = (i.min(j), i.max(j));
+        i * (2 * COUNT + 1 - i) / 2 + j - i
+    }
+
+    fn times(&self, x: &[f64; COUNT]) -> [f64; COUNT] {
+        std::array::from_fn(|i| (0..COUNT).map(|j| self.0[Self::at(i, j)] * x[j]).sum())
+    }
+
+    fn trace(&self) -> f64 {
+        (0..COUNT).map(|i| self.0[Self::at(i, i)]).sum()
+    }
+
+    /// Each entry (row, column, value) becomes this.
+    fn change(&mut self, of: impl Fn(usize, usize, f64) -> f64) {
+        for i in 0..COUNT {
+            for j in i..COUNT {
+                let p = &mut self.0[Self::at(i, j)];
+                *p = of(i, j, *p);
+            }
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Lags {
     theta: [f64; COUNT],
-    p: [[f64; COUNT]; COUNT],
+    p: Symmetric,
     /// Trace of P at the start; 0 = not begun.
     trace: f64,
     centre: f32,
@@ -58,7 +93,7 @@ impl Lags {
     pub(crate) fn new() -> Self {
         Self {
             theta: [0.0; COUNT],
-            p: [[0.0; COUNT]; COUNT],
+            p: Symmetric::default(),
             trace: 0.0,
             centre: 0.0,
             residual: 0.0,
@@ -92,17 +127,15 @@ impl Lags {
             self.begin(past);
         }
         let x = self.regressors(past, &[]);
-        let px = self.p.map(|row| dot(&row, &x));
+        let px = self.p.times(&x);
         let den = MEMORY + dot(&px, &x);
         let e = f64::from(z - self.centre) - dot(&self.theta, &x);
         let e = e.clamp(-CLIP * self.residual, CLIP * self.residual);
         self.residual = (0.99 * self.residual + 0.01 * 1.25 * e.abs()).max(SPREAD_MIN * 0.1);
         self.theta.iter_mut().zip(&px).for_each(|(t, g)| *t += g / den * e);
-        let trace: f64 = (0..COUNT).map(|i| self.p[i][i]).sum();
+        let trace = self.p.trace();
         let forget = if trace > DOUBT_MAX * self.trace { 1.0 } else { MEMORY };
-        for (row, a) in self.p.iter_mut().zip(&px) {
-            row.iter_mut().zip(&px).for_each(|(p, b)| *p = (*p - a * b / den) / forget);
-        }
+        self.p.change(|i, j, p| (p - px[i] * px[j] / den) / forget);
         self.learnt = self.learnt.saturating_add(1);
     }
 
@@ -112,10 +145,9 @@ impl Lags {
         self.centre = values().sum::<f32>() / n;
         let variance = values().map(|z| f64::from(z - self.centre).powi(2)).sum::<f64>() / f64::from(n);
         let variance = variance.max(SPREAD_MIN * SPREAD_MIN);
-        for (i, row) in self.p.iter_mut().enumerate() {
-            row[i] = if i == 0 { 0.1 * DOUBT } else { DOUBT / variance };
-        }
-        self.trace = (0..COUNT).map(|i| self.p[i][i]).sum();
+        let start = |i: usize| if i == 0 { 0.1 * DOUBT } else { DOUBT / variance };
+        self.p.change(|i, j, _| if i == j { start(i) } else { 0.0 });
+        self.trace = self.p.trace();
         self.residual = 0.3 * variance.sqrt();
         self.theta[1] = 0.5;
     }

@@ -5,23 +5,27 @@
 //!                                 -> experts learn -> common path of 48 h -> kept until its outcomes are known
 //! ```
 //!
-//! Everything is online, and its memory is bounded by [`Seasonal::BYTES`] (38 kB). Hours are hours of UTC. All members work on
-//! points of a [`Transform`]; on the log scale seasons are factors and a heavy tail is a spread.
+//! Everything is online, and its memory is bounded by [`Size::bytes_max`]: 37 kB, or 6 kB for a VM. Hours are hours of UTC. All
+//! members work on points of a [`Transform`]; on the log scale seasons are factors and a heavy tail is a spread.
 
 mod bank;
+mod cells;
 mod change;
 mod errors;
 mod history;
 mod lags;
+mod pending;
 mod profile;
 pub mod rollup;
 mod sketch;
 
 use foreshade_types::{LEVELS, Quantiles, Transform};
 
-use bank::{ANCHORS_H, Bank, DAY, Voices, between};
+use bank::{ANCHORS_H, Bank, DAY, between};
+pub use cells::Size;
 use change::{Change, Found};
 use errors::{Errors, HourScale, Spread};
+use pending::Pending;
 use rollup::{Closed, Rollup, Rollups};
 
 /// The farthest hour.
@@ -33,9 +37,8 @@ const PEAKS_H: [usize; 3] = [1, 6, 24];
 /// The median's index in LEVELS: the experts' common path, which is steadier than the median of past errors.
 const MEDIAN: usize = 1;
 
-/// Sum of [`ANCHORS_H`] and of [`PEAKS_H`]: forecasts whose outcome is not known yet.
-const PENDING: usize = 130;
-const PENDING_PEAKS: usize = 31;
+/// Hours whose largest sample is kept: as many as the longest of [`PEAKS_H`].
+const TOPS: usize = 24;
 
 /// Hours seen (known ones) before a daily season can be told.
 pub const DAILY_H: u32 = 48;
@@ -104,58 +107,94 @@ pub struct SeasonalForecast {
     pub peak: Quantiles,
 }
 
-/// A forecast of an hour whose outcome is not known yet.
-#[derive(Debug, Clone, Copy)]
-struct Pending {
-    voices: Voices,
-    /// NaN = none.
-    centre: f32,
-}
-
-const NOTHING: Pending = Pending { voices: [f32::NAN; bank::EXPERTS], centre: f32::NAN };
-
 /// One series.
 #[derive(Debug)]
 pub struct Seasonal {
     transform: Transform,
+    size: Size,
     rollups: Rollups,
     bank: Bank,
     path: [f32; HOURS_MAX],
     scale: HourScale,
-    errors: [Errors; ANCHORS_H.len()],
-    peak_errors: [Errors; PEAKS_H.len()],
-    pending: Box<[Pending]>,
-    /// Largest hour of the path.
-    pending_peaks: Box<[f32]>,
+    errors: Errors,
+    peak_errors: Errors,
+    pending: Pending,
+    /// Largest sample of the newest hours, by hour of the epoch, in the unit of the samples; NaN = unknown.
+    tops: [f32; TOPS],
     change: Change,
     changes: u32,
     known_h: u32,
+    range: Range,
+    /// Mean of the newest closed hour.
+    newest: Option<f32>,
+}
+
+/// What was seen so far, in points: what bounds a series that nothing else is known of. Zero of nothing.
+#[derive(Debug, Clone, Copy, Default)]
+struct Range {
+    /// Smallest, newest and largest mean of an hour.
+    low: f32,
+    last: f32,
+    high: f32,
+    /// Largest sample.
+    top: f32,
+}
+
+impl Range {
+    fn push(&mut self, mean: f32, max: f32, first: bool) {
+        let (low, high, top) = if first { (mean, mean, max) } else { (self.low, self.high, self.top) };
+        *self = Self { low: low.min(mean), last: mean, high: high.max(mean), top: top.max(max) };
+    }
 }
 
 impl Seasonal {
-    /// Upper bound of the memory of one series, in bytes.
-    pub const BYTES: usize = size_of::<Self>() - size_of::<Rollups>()
-        + Rollups::BYTES
-        + size_of::<f32>()
-            * (history::History::KEPT + errors::KEPT * (ANCHORS_H.len() + PEAKS_H.len()) + PENDING_PEAKS)
-        + PENDING * size_of::<Pending>();
-
     /// A series without history, forecast on this scale.
     pub fn new(transform: Transform) -> Self {
+        Self::with_size(transform, Size::Full)
+    }
+
+    /// The same that remembers as much as `size` says.
+    pub fn with_size(transform: Transform, size: Size) -> Self {
+        let rollups = match size {
+            Size::Full => Rollups::new(),
+            Size::Compact => Rollups::without_past(),
+        };
+        Self::with_rollups(transform, size, rollups)
+    }
+
+    fn with_rollups(transform: Transform, size: Size, rollups: Rollups) -> Self {
+        let kept = |h: usize| match size {
+            Size::Full => errors::KEPT,
+            Size::Compact if h < 24 => 144,
+            Size::Compact => 112,
+        };
         Self {
             transform,
-            rollups: Rollups::new(),
-            bank: Bank::new(),
+            size,
+            rollups,
+            bank: Bank::new(size),
             path: [0.0; HOURS_MAX],
             scale: HourScale::new(),
-            errors: std::array::from_fn(|_| Errors::new()),
-            peak_errors: std::array::from_fn(|_| Errors::new()),
-            pending: vec![NOTHING; PENDING].into_boxed_slice(),
-            pending_peaks: vec![f32::NAN; PENDING_PEAKS].into_boxed_slice(),
+            errors: Errors::new(size, &ANCHORS_H.map(kept)),
+            peak_errors: Errors::new(size, &PEAKS_H.map(kept)),
+            pending: Pending::new(size),
+            tops: [f32::NAN; TOPS],
             change: Change::default(),
             changes: 0,
             known_h: 0,
+            range: Range::default(),
+            newest: None,
         }
+    }
+
+    /// Bytes that it takes; they never change.
+    pub fn bytes(&self) -> usize {
+        size_of_val(self)
+            + self.rollups.bytes()
+            + self.bank.bytes()
+            + self.errors.bytes()
+            + self.peak_errors.bytes()
+            + self.pending.bytes()
     }
 
     /// What is kept of the past.
@@ -177,6 +216,11 @@ impl Seasonal {
         self.bank.season()
     }
 
+    /// Mean of the newest closed hour, on the forecaster's scale; `None` = unknown.
+    pub(crate) fn newest_mean(&self) -> Option<f32> {
+        self.newest
+    }
+
     /// Changes of level found so far.
     pub fn changes(&self) -> u32 {
         self.changes
@@ -189,14 +233,13 @@ impl Seasonal {
             Closed::None => {}
             Closed::Hours(n) => {
                 let now = self.rollups.now_h().unwrap_or(0);
-                for back in (0..n).rev() {
-                    let r = self.rollups.hour_back(back).copied().unwrap_or(Rollup::UNKNOWN);
-                    self.close(now - 1 - back as i64, r);
-                }
+                let first = now - n as i64;
+                self.close(first, self.rollups.ended());
+                (first + 1..now).for_each(|hour| self.close(hour, Rollup::UNKNOWN));
             }
             Closed::Restart => {
                 let rollups = std::mem::take(&mut self.rollups);
-                *self = Self { rollups, ..Self::new(self.transform) };
+                *self = Self::with_rollups(self.transform, self.size, rollups);
             }
         }
     }
@@ -212,10 +255,13 @@ impl Seasonal {
     /// An hour has ended.
     fn close(&mut self, hour: i64, r: Rollup) {
         let z = (r.known > 0).then(|| self.points(r.mean));
+        self.newest = z;
         if let Some(z) = z {
             self.judge(hour, z);
+            self.range.push(z, self.points(r.max), self.known_h == 0);
             self.known_h = self.known_h.saturating_add(1);
         }
+        self.tops[hour.rem_euclid(TOPS as i64) as usize] = r.max;
         self.judge_peaks(hour);
         self.bank.push(hour, z, self.path[0], !self.change.suspected());
         if self.known_h == 0 {
@@ -223,29 +269,33 @@ impl Seasonal {
         }
         let (path, voices) = self.bank.speak();
         self.path = path;
-        for (a, voices) in voices.into_iter().enumerate() {
-            self.pending[slot(&ANCHORS_H, a, hour)] = Pending { voices, centre: path[ANCHORS_H[a] - 1] };
+        for (a, voices) in voices.iter().enumerate() {
+            self.pending.put(a, hour, path[ANCHORS_H[a] - 1], voices);
         }
         for (p, n) in PEAKS_H.iter().enumerate() {
-            self.pending_peaks[slot(&PEAKS_H, p, hour)] = highest(&path[..*n]);
+            self.pending.put_peak(p, hour, highest(&path[..*n]));
         }
     }
 
     /// The outcome of every forecast made for this hour.
     fn judge(&mut self, hour: i64, z: f32) {
         let mut found = None;
-        for a in 0..ANCHORS_H.len() {
-            // The slot of an hour is that of the hour its anchor ago.
-            let due = self.pending[slot(&ANCHORS_H, a, hour)];
-            self.bank.judge(a, &due.voices, z);
-            let error = z - due.centre;
+        for (a, h) in ANCHORS_H.iter().enumerate() {
+            let made = hour - *h as i64;
+            let (centre, voices) = self.pending.get(a, made);
+            if let Some(voices) = &voices {
+                self.bank.judge(a, voices, z);
+            }
+            let error = z - centre;
             if error.is_nan() {
                 continue;
             }
             if a == DAY {
                 found = self.change.push(error, self.scale.at(hour)).filter(|_| self.known_h >= DAILY_H);
             }
-            self.errors[a].push(error / self.scale.shape(hour));
+            if voices.is_some() {
+                self.errors.push(a, error / self.scale.shape(hour));
+            }
             if a == DAY {
                 self.scale.push(hour, error);
             }
@@ -259,21 +309,18 @@ impl Seasonal {
     /// change again.
     fn restart(&mut self, found: Found) {
         self.bank.restart(found.hours, found.by);
-        self.pending.fill(NOTHING);
-        self.pending_peaks.fill(f32::NAN);
+        self.pending.clear();
         self.changes += 1;
     }
 
     fn judge_peaks(&mut self, hour: i64) {
         for (p, &n) in PEAKS_H.iter().enumerate() {
-            let slot = slot(&PEAKS_H, p, hour);
-            let due = std::mem::replace(&mut self.pending_peaks[slot], f32::NAN);
-            let came = (0..n).try_fold(f32::NEG_INFINITY, |m, back| {
-                self.rollups.hour_back(back).filter(|r| r.known > 0).map(|r| m.max(r.max))
-            });
+            let due = self.pending.take_peak(p, hour - n as i64);
+            let top = |back: usize| self.tops[(hour - back as i64).rem_euclid(TOPS as i64) as usize];
+            let came = (0..n).map(top).try_fold(f32::NEG_INFINITY, |m, x| (!x.is_nan()).then(|| m.max(x)));
             if let (Some(came), false) = (came, due.is_nan()) {
                 let error = self.points(came) - due;
-                self.peak_errors[p].push(error / self.mean_shape(hour, n));
+                self.peak_errors.push(p, error / self.mean_shape(hour, n));
             }
         }
     }
@@ -287,6 +334,20 @@ impl Seasonal {
     /// forecasts have met their outcome are left out; while the state is cold, all of them.
     pub fn forecast(&self, horizons_h: &[usize]) -> Vec<SeasonalForecast> {
         horizons_h.iter().filter_map(|&h| self.at(h.clamp(1, HOURS_MAX))).collect()
+    }
+
+    /// The forecast of one horizon (as [`Self::forecast`] takes it), or, as long as there is none, what was seen so far: the
+    /// newest hour between the lowest and the highest, and the largest sample as the highest quantile. Always finite; of
+    /// nothing known, 0.
+    pub fn bound(&self, h: usize) -> SeasonalForecast {
+        let horizon_h = h.clamp(1, HOURS_MAX);
+        self.at(horizon_h).unwrap_or_else(|| {
+            let [low, last, high, top] =
+                [self.range.low, self.range.last, self.range.high, self.range.top].map(|z| self.unit(z));
+            let quantiles = Quantiles([low, last, high, high, top.max(high)]);
+            let peak = Quantiles([last, high, top, top, top].map(|q| q.max(last))).sorted();
+            SeasonalForecast { horizon_h, mean: last, quantiles, peak }
+        })
     }
 
     fn at(&self, h: usize) -> Option<SeasonalForecast> {
@@ -319,24 +380,19 @@ fn highest(path: &[f32]) -> f32 {
     path.iter().copied().fold(f32::NEG_INFINITY, f32::max)
 }
 
-/// Where the forecast that an hour makes (or meets) for horizon `i` of `horizons` is kept.
-fn slot(horizons: &[usize], i: usize, hour: i64) -> usize {
-    horizons[..i].iter().sum::<usize>() + hour.rem_euclid(horizons[i] as i64) as usize
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn bytes_counts_every_allocation_and_stays_under_40_kb() {
-        let s = Seasonal::new(Transform::Points);
-        let boxes = s.bank.history.bytes()
-            + s.errors.iter().chain(&s.peak_errors).map(Errors::bytes).sum::<usize>()
-            + size_of_val(&*s.pending)
-            + size_of_val(&*s.pending_peaks)
-            + (Rollups::BYTES - size_of::<Rollups>());
-        assert_eq!(Seasonal::BYTES, size_of_val(&s) + boxes);
-        const { assert!(Seasonal::BYTES < 40_000) };
+    fn a_series_stays_within_the_bytes_of_its_size() {
+        for size in [Size::Full, Size::Compact] {
+            let mut s = Seasonal::with_size(Transform::Points, size);
+            let before = s.bytes();
+            (0..900).for_each(|h| s.observe(h * rollup::HOUR_MS, (h % 24) as f32));
+            assert_eq!(s.bytes(), before);
+            assert!(before <= size.bytes_max(), "{size:?}: {before}");
+            assert!(before > size.bytes_max() * 9 / 10, "{size:?}: {before}, the bound is too wide");
+        }
     }
 }

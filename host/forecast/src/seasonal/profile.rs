@@ -6,6 +6,8 @@
 //! fixed, and slots that were seen rarely learn faster, as a mean would; the coefficient of the adjustment is the lag-1
 //! autocorrelation of the residual, learnt as it goes.
 
+use super::cells::{Cells, Size};
+
 /// How fast each part learns, per hour (level, trend) or per visit of its slot (day, week); 0 = the part is absent.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Rates {
@@ -14,6 +16,9 @@ pub(crate) struct Rates {
     pub(crate) day: f32,
     pub(crate) week: f32,
 }
+
+const DAY: usize = 24;
+const WEEK: usize = 168;
 
 /// Share of the trend that is left after an hour.
 const DAMPING: f32 = 0.98;
@@ -33,11 +38,11 @@ const RESTART_RATE: f32 = 0.15;
 /// One series, as one set of rates sees it.
 #[derive(Debug, Clone)]
 pub(crate) struct Profile {
-    rates: Rates,
+    rates: &'static Rates,
+    /// The 24 slots of the day, the 168 of the week, each where it is learnt.
+    slots: Cells,
     level: f32,
     trend: f32,
-    day: [f32; 24],
-    week: [f32; 168],
     residual: f32,
     bias: f32,
     covariance: f32,
@@ -47,13 +52,13 @@ pub(crate) struct Profile {
 }
 
 impl Profile {
-    pub(crate) fn new(rates: Rates) -> Self {
+    pub(crate) fn new(rates: &'static Rates, size: Size) -> Self {
+        let (day, week) = (if rates.day > 0.0 { DAY } else { 0 }, if rates.week > 0.0 { WEEK } else { 0 });
         Self {
             rates,
+            slots: size.points(day + week, 0.0),
             level: 0.0,
             trend: 0.0,
-            day: [0.0; 24],
-            week: [0.0; 168],
             residual: 0.0,
             bias: 0.0,
             covariance: 0.0,
@@ -67,9 +72,23 @@ impl Profile {
         (self.covariance / self.variance).clamp(0.0, RHO_MAX)
     }
 
+    pub(crate) fn bytes(&self) -> usize {
+        self.slots.bytes()
+    }
+
+    /// Slots of an hour of the epoch. What has a week has a day.
+    fn day(&self, hour: i64) -> Option<usize> {
+        (self.rates.day > 0.0).then(|| hour.rem_euclid(DAY as i64) as usize)
+    }
+
+    fn week(&self, hour: i64) -> Option<usize> {
+        (self.rates.week > 0.0).then(|| DAY + hour.rem_euclid(WEEK as i64) as usize)
+    }
+
     /// Profile of an hour of the epoch.
     fn season(&self, hour: i64) -> f32 {
-        self.day[hour.rem_euclid(24) as usize] + self.week[hour.rem_euclid(168) as usize]
+        let value = |slot: Option<usize>| slot.map_or(0.0, |i| self.slots.get(i));
+        value(self.day(hour)) + value(self.week(hour))
     }
 
     /// Takes the hour after the last; `None` = unknown. `teach` = false: the seasons learn nothing from it.
@@ -105,12 +124,13 @@ impl Profile {
 
     fn learn_season(&mut self, hour: i64, e: f32) {
         let (days, weeks) = ((self.seen_h / 24) as f32, (self.seen_h / 168) as f32);
-        if self.rates.day > 0.0 {
-            self.day[hour.rem_euclid(24) as usize] += SLOT_SHARE * self.rates.day.max(1.0 / (days + 1.0)) * e;
+        if let Some(i) = self.day(hour) {
+            let step = SLOT_SHARE * self.rates.day.max(1.0 / (days + 1.0)) * e;
+            self.slots.set(i, self.slots.get(i) + step);
         }
-        if self.rates.week > 0.0 && self.seen_h >= 168 {
-            self.week[hour.rem_euclid(168) as usize] +=
-                SLOT_SHARE * self.rates.week.max(1.0 / (weeks + 1.0)) * e;
+        if let Some(i) = self.week(hour).filter(|_| self.seen_h >= 168) {
+            let step = SLOT_SHARE * self.rates.week.max(1.0 / (weeks + 1.0)) * e;
+            self.slots.set(i, self.slots.get(i) + step);
         }
     }
 
@@ -142,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_rise_goes_on_and_fades() {
-        let mut p = Profile::new(Rates { level: 0.05, trend: 0.05, day: 0.0, week: 0.0 });
+        let mut p = Profile::new(&Rates { level: 0.05, trend: 0.05, day: 0.0, week: 0.0 }, Size::Full);
         (0..400).for_each(|h| p.push(h, Some(10.0 + 0.5 * h as f32), true));
         let mut path = [0.0; 48];
         p.path(399, &mut path);
@@ -153,12 +173,14 @@ mod tests {
     #[test]
     fn a_daily_shape_is_learnt_in_days_and_a_weekly_one_in_weeks() {
         let shape = |h: i64| if h % 168 < 24 { 0.0 } else { 10.0 } + (h % 24) as f32;
-        let mut p = Profile::new(Rates { level: 0.01, trend: 0.0, day: 0.3, week: 0.3 });
-        (0..168 * 5).for_each(|h| p.push(h, Some(shape(h)), true));
-        let mut path = [0.0; 48];
-        p.path(168 * 5 - 1, &mut path);
-        for (i, z) in path.iter().enumerate() {
-            assert!((z - shape(i as i64)).abs() < 3.0, "hour {i}: {z} against {}", shape(i as i64));
+        for size in [Size::Full, Size::Compact] {
+            let mut p = Profile::new(&Rates { level: 0.01, trend: 0.0, day: 0.3, week: 0.3 }, size);
+            (0..168 * 5).for_each(|h| p.push(h, Some(shape(h)), true));
+            let mut path = [0.0; 48];
+            p.path(168 * 5 - 1, &mut path);
+            for (i, z) in path.iter().enumerate() {
+                assert!((z - shape(i as i64)).abs() < 3.0, "hour {i}: {z} against {}", shape(i as i64));
+            }
         }
     }
 }

@@ -41,29 +41,56 @@ struct Open {
     sum: f64,
     max: f32,
     known: u32,
-    sketch: Sketch,
 }
 
 impl Open {
-    fn new() -> Self {
-        Self { sum: 0.0, max: f32::NEG_INFINITY, known: 0, sketch: Sketch::new(0.95) }
-    }
+    const NEW: Self = Self { sum: 0.0, max: f32::NEG_INFINITY, known: 0 };
 
     /// `known` samples of this mean and maximum.
     fn push(&mut self, mean: f32, max: f32, known: u32) {
         self.sum += f64::from(mean) * f64::from(known);
         self.max = self.max.max(max);
         self.known = self.known.saturating_add(known);
-        self.sketch.push(mean);
     }
 
-    fn close(&mut self) -> Rollup {
-        let done = std::mem::replace(self, Self::new());
+    fn close(&mut self, sketch: Option<&mut Sketch>) -> Rollup {
+        let done = std::mem::replace(self, Self::NEW);
+        let p95 = sketch.map_or(f32::NAN, |s| std::mem::replace(s, Sketch::new(0.95)).value());
         if done.known == 0 {
             return Rollup::UNKNOWN;
         }
         let mean = (done.sum / f64::from(done.known)) as f32;
-        Rollup { mean, max: done.max, p95: done.sketch.value(), known: done.known }
+        Rollup { mean, max: done.max, p95, known: done.known }
+    }
+}
+
+/// What only people who look at the past need.
+#[derive(Debug)]
+struct Past {
+    hours: Ring,
+    days: Ring,
+    day: Open,
+    /// Of the hour and of the day in progress.
+    sketches: [Sketch; 2],
+}
+
+impl Past {
+    fn new() -> Self {
+        let sketches = [Sketch::new(0.95); 2];
+        Self { hours: Ring::new(HOURS_KEPT), days: Ring::new(DAYS_KEPT), day: Open::NEW, sketches }
+    }
+
+    /// The hour of the epoch `h` has ended.
+    fn push(&mut self, h: i64, done: Rollup) {
+        if done.known > 0 {
+            self.day.push(done.mean, done.max, done.known);
+            self.sketches[1].push(done.mean);
+        }
+        self.hours.push(done);
+        if h.rem_euclid(24) == 23 {
+            let day = self.day.close(Some(&mut self.sketches[1]));
+            self.days.push(day);
+        }
     }
 }
 
@@ -106,10 +133,10 @@ pub enum Closed {
 /// The rollups of one series. Memory is bounded: [`Rollups::BYTES`].
 #[derive(Debug)]
 pub struct Rollups {
-    hours: Ring,
-    days: Ring,
     hour: Open,
-    day: Open,
+    /// The hour that ended last with a sample that closed it.
+    ended: Rollup,
+    past: Option<Box<Past>>,
     /// Hour of the epoch in progress; `None` before the first sample.
     now_h: Option<i64>,
     /// Hour of the epoch that a clock which jumped claims, and how many samples in a row agreed.
@@ -125,35 +152,37 @@ impl Default for Rollups {
 
 impl Rollups {
     /// Upper bound of the memory of one series, in bytes.
-    pub const BYTES: usize = size_of::<Self>() + (HOURS_KEPT + DAYS_KEPT) * size_of::<Rollup>();
+    pub const BYTES: usize =
+        size_of::<Self>() + size_of::<Past>() + (HOURS_KEPT + DAYS_KEPT) * size_of::<Rollup>();
 
     /// Nothing seen.
     pub fn new() -> Self {
-        Self {
-            hours: Ring::new(HOURS_KEPT),
-            days: Ring::new(DAYS_KEPT),
-            hour: Open::new(),
-            day: Open::new(),
-            now_h: None,
-            claim: None,
-            refused: 0,
-        }
+        Self { past: Some(Box::new(Past::new())), ..Self::without_past() }
+    }
+
+    /// Nothing seen, and nothing kept but the hour in progress: no p95, no [`Self::hours`], no [`Self::days`].
+    pub(crate) fn without_past() -> Self {
+        Self { hour: Open::NEW, ended: Rollup::UNKNOWN, past: None, now_h: None, claim: None, refused: 0 }
+    }
+
+    /// Bytes beside the struct itself.
+    pub(crate) fn bytes(&self) -> usize {
+        if self.past.is_some() { Self::BYTES - size_of::<Self>() } else { 0 }
     }
 
     /// Closed hours, oldest first, at most [`HOURS_KEPT`].
     pub fn hours(&self) -> impl Iterator<Item = &Rollup> {
-        self.hours.iter()
+        self.past.iter().flat_map(|p| p.hours.iter())
     }
 
     /// Closed days (of UTC), oldest first, at most [`DAYS_KEPT`].
     pub fn days(&self) -> impl Iterator<Item = &Rollup> {
-        self.days.iter()
+        self.past.iter().flat_map(|p| p.days.iter())
     }
 
-    /// The closed hour `back` before the newest.
-    pub(crate) fn hour_back(&self, back: usize) -> Option<&Rollup> {
-        let i = self.hours.pushed.checked_sub(back + 1)?;
-        (back < HOURS_KEPT).then(|| &self.hours.entries[i % HOURS_KEPT])
+    /// Of the hours that [`Closed::Hours`] counts the first: those after it had no sample.
+    pub(crate) fn ended(&self) -> Rollup {
+        self.ended
     }
 
     /// Hour of the epoch in progress.
@@ -181,8 +210,11 @@ impl Rollups {
             return self.doubt(hour, value);
         }
         self.claim = None;
-        for h in now..hour {
-            self.close_hour(h);
+        if hour > now {
+            self.ended = self.close_hour(now);
+            for h in now + 1..hour {
+                self.close_hour(h);
+            }
         }
         self.now_h = Some(hour);
         self.take(value);
@@ -192,19 +224,18 @@ impl Rollups {
     fn take(&mut self, value: f32) {
         if value.is_finite() {
             self.hour.push(value, value, 1);
+            if let Some(p) = &mut self.past {
+                p.sketches[0].push(value);
+            }
         }
     }
 
-    fn close_hour(&mut self, h: i64) {
-        let done = self.hour.close();
-        if done.known > 0 {
-            self.day.push(done.mean, done.max, done.known);
+    fn close_hour(&mut self, h: i64) -> Rollup {
+        let done = self.hour.close(self.past.as_mut().map(|p| &mut p.sketches[0]));
+        if let Some(p) = &mut self.past {
+            p.push(h, done);
         }
-        self.hours.push(done);
-        if h.rem_euclid(24) == 23 {
-            let day = self.day.close();
-            self.days.push(day);
-        }
+        done
     }
 
     fn doubt(&mut self, hour: i64, value: f32) -> Closed {
@@ -217,7 +248,8 @@ impl Rollups {
         if agreed < WITNESSES {
             return Closed::None;
         }
-        *self = Self { refused: self.refused, now_h: Some(hour), ..Self::new() };
+        let new = if self.past.is_some() { Self::new() } else { Self::without_past() };
+        *self = Self { refused: self.refused, now_h: Some(hour), ..new };
         self.take(value);
         Closed::Restart
     }
@@ -259,9 +291,8 @@ mod tests {
         let r = fed([(0, 4.0), (30 * MIN_MS, f32::NAN), (3 * HOUR_MS, 8.0), (4 * HOUR_MS, 8.0)].into_iter());
         let known: Vec<u32> = r.hours().map(|h| h.known).collect();
         assert_eq!(known, [1, 0, 0, 1]);
-        assert_eq!(r.hour_back(3).map(|h| h.mean), Some(4.0));
-        assert!(r.hour_back(2).unwrap().mean.is_nan());
-        assert!(r.hour_back(4).is_none());
+        let means: Vec<f32> = r.hours().map(|h| h.mean).collect();
+        assert!(means[0] == 4.0 && means[1].is_nan() && means[2].is_nan() && means[3] == 8.0, "{means:?}");
     }
 
     #[test]
@@ -287,6 +318,18 @@ mod tests {
         let back = [10, 10, 11].map(|h| r.observe(h * HOUR_MS, 7.0));
         assert_eq!(back, [Closed::None, Closed::None, Closed::Restart]);
         assert_eq!((r.hours().count(), r.now_h()), (0, Some(11)));
+    }
+
+    #[test]
+    fn without_a_past_hours_end_all_the_same() {
+        let (mut a, mut b) = (Rollups::new(), Rollups::without_past());
+        for (t, x) in [(0, 4.0), (30, f32::NAN), (59, 8.0), (60, 1.0), (200, 3.0)] {
+            assert_eq!(a.observe(t * MIN_MS, x), b.observe(t * MIN_MS, x));
+            let of =
+                |r: &Rollups| (r.ended().mean.to_bits(), r.ended().max.to_bits(), r.ended().known, r.now_h());
+            assert_eq!(of(&a), of(&b));
+        }
+        assert_eq!((b.ended().mean, b.hours().count(), b.bytes()), (1.0, 0, 0));
     }
 
     #[test]

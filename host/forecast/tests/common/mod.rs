@@ -94,3 +94,20 @@ fn write(path: &Path, columns: Vec<(&str, ArrayRef)>) {
     w.write(&batch).unwrap();
     w.close().unwrap();
 }
+
+/// Writes one column cpu_pct of samples `cadence_s` apart.
+pub fn write_trace_every(path: &Path, cadence_s: i64, series: &[(&str, &[f32])]) {
+    let rows = || series.iter().flat_map(|(n, x)| x.iter().enumerate().map(move |(i, x)| (*n, i, *x)));
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("series", Arc::new(StringArray::from_iter_values(rows().map(|r| r.0)))),
+        (
+            "ts",
+            Arc::new(
+                TimestampMillisecondArray::from_iter_values(rows().map(|r| r.1 as i64 * cadence_s * 1000))
+                    .with_timezone("UTC"),
+            ),
+        ),
+        ("cpu_pct", Arc::new(rows().map(|r| (!r.2.is_nan()).then_some(r.2)).collect::<Float32Array>())),
+    ];
+    write(path, columns);
+}

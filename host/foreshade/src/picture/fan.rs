@@ -106,7 +106,9 @@ fn axes(svg: &mut Svg, top: f32, far_s: f32, x: &impl Fn(f32) -> f32, y: &impl F
         svg.text((LEFT - 8.0, y(v) + 4.0), "end", "#444444", &format!("{v:.digits$}"));
     }
     let hours = -(PAST_S / 3600)..=(far_s / 3600.0) as i64;
-    for h in hours {
+    // At most so many labels side by side; whatever their distance, one of them is now.
+    let apart = (hours.clone().count() / 12 + 1) as i64;
+    for h in hours.filter(|h| h % apart == 0) {
         let at = x(h as f32 * 3600.0);
         svg.text(
             (at, SIZE.1 - BOTTOM + 18.0),

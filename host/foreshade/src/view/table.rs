@@ -1,11 +1,15 @@
 //! Aligned tables for the end of a run.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use foreshade_appliance_core::LoadMc;
 use foreshade_sim::report::Report;
 
 /// The order of policies: what operators have, then ours.
 const ORDER: [&str; 4] = ["none", "reactive", "peak", "foreshade"];
+
+const RANGE: &str = "median  5 % .. 95 %";
 
 /// Costs by policy.
 pub fn policies(r: &Report, note: Option<&str>) -> String {
@@ -56,6 +60,47 @@ pub fn forecast(r: &Report) -> String {
             100.0 * s.coverage90,
             100.0 * s.peak_violations95,
             s.peak_over_reservation
+        );
+    }
+    out
+}
+
+/// What racks will need, and how good that was so far.
+pub fn outlook(r: &Report) -> String {
+    let Some(o) = &r.outlook else { return String::new() };
+    let mut out = format!(
+        "\n{:<10} {:>9} {:>9} {:>24} {:>24} {:>24}\n",
+        "rack total", "has", "now", "peak of 30 min", "mean, 24 h ahead", "peak of 24 h"
+    );
+    let _ =
+        writeln!(out, "{:<10} {:>9} {:>9} {:>24} {:>24} {:>24}", "", "cores", "cores", RANGE, RANGE, RANGE);
+    let cores = |mc: u64| mc as f64 / 1000.0;
+    let range = |q: Option<LoadMc>| match q {
+        Some(q) => format!("{:.1}  {:.1} .. {:.1}", cores(q.q50), cores(q.q05), cores(q.q95)),
+        None => "-".into(),
+    };
+    for (name, rack) in &o.racks {
+        let day = rack.hours.get(&24);
+        let _ = writeln!(
+            out,
+            "{name:<10} {:>9.1} {:>9.1} {:>24} {:>24} {:>24}",
+            cores(rack.capacity_mc),
+            cores(rack.now_mc),
+            range(rack.peak_30min),
+            range(day.map(|d| d.mean)),
+            range(day.map(|d| d.peak))
+        );
+    }
+    let states: BTreeSet<&str> = o.racks.values().map(|r| r.state.as_str()).collect();
+    let _ = writeln!(out, "days and weeks: {}", states.into_iter().collect::<Vec<_>>().join("; "));
+    for (name, s) in &o.scores {
+        let _ = writeln!(
+            out,
+            "  {name:<16} {:>8} forecasts, pinball {:.3} %, {:.1}% inside 5..95 %, {:.1}% above 95 %",
+            s.n,
+            s.pinball,
+            100.0 * s.coverage90,
+            100.0 * s.above95
         );
     }
     out

@@ -18,6 +18,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("fallback-cpu", &["kernels"]),
     ("accel", &["fallback-cpu", "kernels"]),
     ("forecast", &["accel", "kernels", "telemetry"]),
+    // accel: the finished model is judged as it is served.
+    ("train", &["accel", "forecast", "kernels", "telemetry"]),
     ("plan", &[]),
     ("link", &["wire"]),
     ("client", &["link", "wire"]),
@@ -34,7 +36,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("benches", &ALL),
 ];
 
-const ALL: [&str; 16] = [
+const ALL: [&str; 17] = [
     "types",
     "wire",
     "telemetry",
@@ -42,6 +44,7 @@ const ALL: [&str; 16] = [
     "fallback-cpu",
     "accel",
     "forecast",
+    "train",
     "plan",
     "link",
     "client",

@@ -19,7 +19,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("accel", &["fallback-cpu", "kernels"]),
     ("forecast", &["accel", "kernels", "telemetry"]),
     // accel: the finished model is judged as it is served.
-    ("train", &["accel", "forecast", "kernels", "telemetry"]),
+    ("train", &["accel", "forecast", "telemetry"]),
     ("plan", &[]),
     ("link", &["wire"]),
     ("client", &["link", "wire"]),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
+use foreshade_train::Recipe;
 use foreshade_types::{Mebibytes, Millicores, VmSize};
 
 /// Forecasts the demand of every VM in a rack and acts before contention.
@@ -26,8 +27,8 @@ pub enum Command {
     Forecast(ForecastArgs),
     /// List every device that can do the work, and why others are passed over
     Devices(DevicesArgs),
-    /// Train a forecast model (not built yet)
-    Train(Any),
+    /// Train the LSTM on recorded telemetry
+    Train(TrainArgs),
     /// Run the appliance (not built yet)
     Serve(Any),
     /// Run a telemetry agent (not built yet)
@@ -220,6 +221,79 @@ pub struct DevicesArgs {
     /// Build every kernel on every device and hold it to the reference
     #[arg(long)]
     pub test: bool,
+}
+
+const TRAIN_EXAMPLES: &str = "Examples:
+  foreshade train --input vms.parquet --out models/mine
+  foreshade train --input train/*.parquet --calib calib/*.parquet --out models/mine --exclude shown.txt
+  foreshade train --input vms.parquet --out models/mine --resume          # after it was stopped
+  foreshade train --input vms.parquet --out models/mine --init lstm.safetensors --epochs 8
+  foreshade forecast --model models/mine ...                              # to use it
+
+Inputs are as for `forecast`, a sample every 300 s. Each column of each file counts the same. The best epoch is kept. The
+same inputs, options and processor give the same model, whatever the threads and however often it was stopped.";
+
+/// `foreshade train`
+#[derive(Debug, Clone, Args)]
+#[command(after_help = TRAIN_EXAMPLES)]
+pub struct TrainArgs {
+    /// Traces to learn from: long-form Parquet
+    #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+    pub input: Vec<PathBuf>,
+    /// Folder for model.safetensors and card.json
+    #[arg(long, value_name = "MODEL_DIR")]
+    pub out: PathBuf,
+    /// Train only this weight set, cpu or other (memory, disk, network); the shipped model gives the other
+    #[arg(long, value_name = "NAME", value_parser = ["cpu", "other"])]
+    pub profile: Option<String>,
+    /// Epochs at most
+    #[arg(long, value_name = "N", default_value_t = Recipe::default().epochs, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub epochs: u32,
+    /// Traces to judge each epoch by; a tenth of the VMs, held out, by default
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub calib: Vec<PathBuf>,
+    /// Ids not to train on, one a line: bitbrains:411
+    #[arg(long, value_name = "FILE")]
+    pub exclude: Option<PathBuf>,
+    /// Start from these weights: a model, its folder, or a state dict of a torch.nn.LSTM in safetensors
+    #[arg(long, value_name = "FILE|DIR")]
+    pub init: Option<PathBuf>,
+    /// Draws the first weights and the order of learning
+    #[arg(long, value_name = "N", default_value_t = Recipe::default().seed)]
+    pub seed: u64,
+    /// Units of the LSTM; those of --init where one is given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=128))]
+    pub hidden: Option<u16>,
+    /// Units of the head; those of --init where one is given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub width: Option<u16>,
+    /// Days of series in a batch, over all columns and files
+    #[arg(long, value_name = "N", default_value_t = Recipe::default().batch as u32, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub batch: u32,
+    /// Batches of an epoch
+    #[arg(long, value_name = "N", default_value_t = Recipe::default().batches, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub batches: u32,
+    /// Highest learning rate
+    #[arg(long, value_name = "X", default_value_t = Recipe::default().rate, value_parser = positive)]
+    pub rate: f64,
+    /// Epochs without a better one before it ends
+    #[arg(long, value_name = "N", default_value_t = Recipe::default().patience, value_parser = clap::value_parser!(u32).range(1..))]
+    pub patience: u32,
+    /// Keep the mean of the weights over about this many batches; 0 = as they are
+    #[arg(long, value_name = "N", default_value_t = Recipe::default().average, value_parser = clap::value_parser!(u32).range(0..=65_536))]
+    pub average: u32,
+    /// Go on where a training into this folder was stopped
+    #[arg(long)]
+    pub resume: bool,
+    /// Replace what is in the folder
+    #[arg(long)]
+    pub force: bool,
+    /// Threads; results do not depend on it
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub threads: u16,
+    /// Print the model card as JSON instead of lines
+    #[arg(long)]
+    pub json: bool,
 }
 
 const BENCH_EXAMPLES: &str = "Examples:

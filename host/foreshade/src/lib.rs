@@ -10,6 +10,7 @@ mod offline;
 mod output;
 mod picture;
 mod trace;
+mod train;
 pub mod view;
 mod warnings;
 
@@ -32,6 +33,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Backtest(args) => offline::backtest(&args),
         Command::Forecast(args) => offline::forecast(&args),
         Command::Devices(args) => devices::command(&args),
+        Command::Train(args) => train::command(&args),
         Command::Bench(args) => bench::command(&args),
         other => Err(Failure::NotBuilt(other.name())),
     };

@@ -19,6 +19,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("accel", &["fallback-cpu", "kernels"]),
     // fallback-cpu: what a window's own forecasts missed by is computed beside the windows, on the host's vectors.
     ("forecast", &["accel", "fallback-cpu", "kernels", "telemetry"]),
+    ("train", &["accel", "forecast", "telemetry"]),
     ("plan", &[]),
     ("link", &["wire"]),
     ("client", &["link", "wire"]),
@@ -35,7 +36,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("benches", &ALL),
 ];
 
-const ALL: [&str; 16] = [
+const ALL: [&str; 17] = [
     "types",
     "wire",
     "telemetry",
@@ -43,6 +44,7 @@ const ALL: [&str; 16] = [
     "fallback-cpu",
     "accel",
     "forecast",
+    "train",
     "plan",
     "link",
     "client",

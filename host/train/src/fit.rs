@@ -1,0 +1,339 @@
+//! One weight set's training: epochs of truncated back-propagation through time, judged after each.
+//!
+//! A stream is stepped as in service, one vector per tick, its state carried on: 48 ticks of back-propagation at a time,
+//! the state cut, not reset, between them. All randomness of an epoch comes from (seed, weight set, epoch), so that a run
+//! can go on from the end of any epoch. A batch is cut into a fixed number of parts whose gradients are added in order:
+//! the result does not depend on the number of threads.
+
+use std::ops::Range;
+use std::thread;
+
+use foreshade_accel::lstm_step::TARGETS;
+use foreshade_forecast::features::{INPUT, STATS};
+use foreshade_forecast::lstm::Profile;
+use rand_pcg::Pcg64;
+use rand_pcg::rand_core::SeedableRng;
+
+use crate::TrainError;
+use crate::data::DataSet;
+use crate::loss::{Ahead, Outcome};
+use crate::net::{OUTPUTS, Shape};
+use crate::optim::{Adam, OneCycle, clip};
+use crate::pass::{Inputs, State, Tape};
+use crate::segments::{Batch, Place, Segment, TICKS, draw, shuffle};
+
+/// Ticks of back-propagation at a time.
+pub const CHUNK: usize = 48;
+/// Parts of a batch, the most threads that help.
+const PARTS: usize = 4;
+/// Times a segment is used before new ones are drawn: making its features costs about as much as learning from it once.
+const REUSE: usize = 4;
+/// Segments per data set that an epoch is judged by.
+const JUDGED: usize = 96;
+
+/// How to train.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recipe {
+    /// Draws weights and segments.
+    pub seed: u64,
+    /// Units of the LSTM.
+    pub hidden: usize,
+    /// Units of the head.
+    pub width: usize,
+    /// Epochs at most.
+    pub epochs: u32,
+    /// Batches of an epoch.
+    pub batches: u32,
+    /// Segments of a batch, over all data sets.
+    pub batch: usize,
+    /// Highest learning rate.
+    pub rate: f64,
+    /// Epochs without a better loss before it ends early.
+    pub patience: u32,
+    /// What is kept is the mean of the weights over about this many batches; 0 = the weights as they are.
+    pub average: u32,
+}
+
+impl Default for Recipe {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            hidden: 32,
+            width: 64,
+            epochs: 24,
+            batches: 50,
+            batch: 120,
+            rate: 4e-3,
+            patience: 8,
+            average: 0,
+        }
+    }
+}
+
+impl Recipe {
+    /// Optimiser's steps of an epoch.
+    fn steps(&self) -> u64 {
+        u64::from(self.batches) * chunks().count() as u64
+    }
+}
+
+/// Ticks of each chunk of a segment.
+fn chunks() -> impl Iterator<Item = Range<usize>> {
+    (0..TICKS).step_by(CHUNK).map(|start| start..(start + CHUNK).min(TICKS))
+}
+
+/// A training as far as it has come. Everything that the next epoch depends on, beside the data.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fit {
+    /// Sizes.
+    pub shape: Shape,
+    /// The weights.
+    pub params: Vec<f32>,
+    /// Their decayed mean, where one is kept; else empty.
+    pub averaged: Vec<f32>,
+    /// The optimiser.
+    pub adam: Adam,
+    /// The best weights so far.
+    pub best: Vec<f32>,
+    /// (training loss, loss on what it is judged by) per epoch.
+    pub curve: Vec<[f64; 2]>,
+}
+
+impl Fit {
+    /// Begins from these weights.
+    pub fn new(shape: Shape, params: Vec<f32>, average: bool) -> Self {
+        let averaged = if average { params.clone() } else { vec![] };
+        Self { shape, adam: Adam::new(params.len()), best: params.clone(), averaged, params, curve: vec![] }
+    }
+
+    /// The epoch whose weights are the best, counted from 1, and its loss; `None` before the first.
+    pub fn best(&self) -> Option<(usize, f64)> {
+        let judged = self.curve.iter().map(|[_, loss]| *loss).enumerate();
+        judged.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(epoch, loss)| (epoch + 1, loss))
+    }
+
+    /// Has it had its epochs, or not become better for too long?
+    pub fn ended(&self, recipe: &Recipe) -> bool {
+        let epochs = self.curve.len();
+        let since = epochs - self.best().map_or(0, |(epoch, _)| epoch);
+        epochs >= recipe.epochs as usize || since >= recipe.patience as usize
+    }
+}
+
+/// A weight set to train and what to train it on.
+#[derive(Debug)]
+pub struct Trainer<'a> {
+    /// How.
+    pub recipe: &'a Recipe,
+    /// Which.
+    pub profile: Profile,
+    /// The data sets of the profile that have usable series.
+    pub sets: Vec<&'a DataSet>,
+    /// Per data set to judge by: its segments, and its unit.
+    judged: Vec<(Batch, f32)>,
+    threads: usize,
+}
+
+/// One part of a batch on its way through the network.
+#[derive(Debug, Default)]
+struct Part {
+    batch: Batch,
+    state: State<f32>,
+    tape: Tape<f32>,
+    grads: Vec<f32>,
+    outcome: Outcome,
+}
+
+impl<'a> Trainer<'a> {
+    /// Prepares the segments to judge by.
+    pub fn new(
+        recipe: &'a Recipe,
+        profile: Profile,
+        sets: Vec<&'a DataSet>,
+        judge: &[&DataSet],
+        threads: usize,
+    ) -> Self {
+        let mut rng = generator(recipe.seed, profile, 0);
+        let mut judged = vec![];
+        for set in judge {
+            let places = draw(0, set, JUDGED, &mut rng);
+            let segments = segments(&[set], &places, threads);
+            judged.push((Batch::new(segments.iter()), set.unit));
+        }
+        Self { recipe, profile, sets, judged, threads }
+    }
+
+    /// Runs one epoch. `batch(done)` is called after each batch.
+    ///
+    /// # Errors
+    /// A loss that is not finite; the fit is then of no use.
+    pub fn epoch(&self, fit: &mut Fit, mut batch: impl FnMut(u32)) -> Result<(), TrainError> {
+        let recipe = self.recipe;
+        let number = fit.curve.len() as u64 + 1;
+        let mut rng = generator(recipe.seed, self.profile, number);
+        let per = (recipe.batch / self.sets.len()).max(1);
+        let draws = per * recipe.batches as usize;
+        let count = draws.div_ceil(REUSE).max(per);
+        let places: Vec<Place> =
+            self.sets.iter().enumerate().flat_map(|(i, set)| draw(i, set, count, &mut rng)).collect();
+        let pool = segments(&self.sets, &places, self.threads);
+        let orders: Vec<Vec<usize>> =
+            (0..self.sets.len()).map(|i| order(i * count..(i + 1) * count, draws, &mut rng)).collect();
+        let mut parts: Vec<Part> = (0..PARTS).map(|_| Part::default()).collect();
+        let (mut sum, mut steps) = (0.0, 0u32);
+        for b in 0..recipe.batches as usize {
+            let chosen: Vec<&Segment> =
+                orders.iter().flat_map(|o| &o[b * per..(b + 1) * per]).map(|&i| &pool[i]).collect();
+            self.load(fit.shape, &chosen, &mut parts);
+            for ticks in chunks() {
+                sum += self.step(fit, &mut parts, ticks);
+                steps += 1;
+            }
+            batch(b as u32 + 1);
+        }
+        let trained = sum / f64::from(steps.max(1));
+        let averaged = recipe.average > 0;
+        let judged = self.judge(fit.shape, if averaged { &fit.averaged } else { &fit.params });
+        if !(trained.is_finite() && judged.is_finite()) {
+            let profile = self.profile.name();
+            return Err(TrainError::Diverged(format!(
+                "{profile}: the loss of epoch {number} is no number; train again with a lower --rate than {}",
+                recipe.rate
+            )));
+        }
+        if fit.best().is_none_or(|(_, best)| judged < best) {
+            fit.best.clone_from(if averaged { &fit.averaged } else { &fit.params });
+        }
+        fit.curve.push([trained, judged]);
+        Ok(())
+    }
+
+    /// Deals a batch out to its parts, their states before the first tick.
+    fn load(&self, shape: Shape, chosen: &[&Segment], parts: &mut [Part]) {
+        let each = chosen.len().div_ceil(PARTS).max(1);
+        let mut dealt = chosen.chunks(each);
+        for part in parts.iter_mut() {
+            let mine = dealt.next().unwrap_or_default();
+            part.batch = Batch::new(mine.iter().copied());
+            part.state = State::zero(shape, mine.len());
+        }
+    }
+
+    /// One step of the optimiser on a chunk of ticks; returns its loss.
+    fn step(&self, fit: &mut Fit, parts: &mut [Part], ticks: Range<usize>) -> f64 {
+        let (shape, params) = (fit.shape, &fit.params);
+        let streams: usize = parts.iter().map(|p| p.batch.streams).sum();
+        let share = 1.0 / (streams * ticks.len() * OUTPUTS) as f64;
+        each(parts, self.threads, |p| p.run(shape, params, ticks.clone(), share));
+        let (first, others) = parts.split_at_mut(1);
+        let grads = &mut first[0].grads;
+        for other in others.iter().filter(|p| p.batch.streams > 0) {
+            grads.iter_mut().zip(&other.grads).for_each(|(g, o)| *g += o);
+        }
+        clip(grads);
+        let cycle =
+            OneCycle { rate: self.recipe.rate, steps: self.recipe.steps() * u64::from(self.recipe.epochs) };
+        let (rate, beta1) = cycle.at(fit.adam.steps);
+        fit.adam.step(&mut fit.params, grads, rate, beta1);
+        if self.recipe.average > 0 {
+            let per = chunks().count() as f64;
+            let part = 1.0 / (f64::from(self.recipe.average) * per).min(1.0 + fit.adam.steps as f64 / 4.0);
+            let part = part as f32;
+            fit.averaged.iter_mut().zip(&fit.params).for_each(|(a, p)| *a += part * (p - *a));
+        }
+        parts.iter().map(|p| p.outcome.sum).sum::<f64>() * share
+    }
+
+    /// Mean loss over the data sets to judge by, each in its own unit.
+    pub fn judge(&self, shape: Shape, params: &[f32]) -> f64 {
+        let mut jobs: Vec<(&Batch, f32, f64)> = self.judged.iter().map(|(b, unit)| (b, *unit, 0.0)).collect();
+        each(&mut jobs, self.threads, |(batch, unit, loss)| {
+            let (mut tape, mut state) = (Tape::default(), State::zero(shape, batch.streams));
+            tape.forward(shape, params, Inputs { x: &batch.x, stats: &batch.stats }, &mut state);
+            let Outcome { sum, weight } = tape.loss(batch.ahead(0..TICKS), 0.0);
+            *loss = sum / (weight * f64::from(*unit) * OUTPUTS as f64);
+        });
+        jobs.iter().map(|(.., loss)| loss).sum::<f64>() / jobs.len() as f64
+    }
+}
+
+impl Part {
+    fn run(&mut self, shape: Shape, params: &[f32], ticks: Range<usize>, share: f64) {
+        self.grads.clear();
+        self.grads.resize(params.len(), 0.0);
+        self.outcome = Outcome::default();
+        if self.batch.streams == 0 {
+            return;
+        }
+        let inputs = self.batch.inputs(ticks.clone());
+        self.tape.forward(shape, params, inputs, &mut self.state);
+        self.outcome = self.tape.loss(self.batch.ahead(ticks), share);
+        self.tape.backward(shape, params, inputs, &mut self.grads);
+    }
+}
+
+impl Batch {
+    /// What the network reads of some ticks.
+    fn inputs(&self, ticks: Range<usize>) -> Inputs<'_, f32> {
+        let rows = ticks.start * self.streams..ticks.end * self.streams;
+        Inputs {
+            x: &self.x[rows.start * INPUT..rows.end * INPUT],
+            stats: &self.stats[rows.start * STATS..rows.end * STATS],
+        }
+    }
+
+    /// What came after some ticks.
+    fn ahead(&self, ticks: Range<usize>) -> Ahead<'_, f32> {
+        let rows = ticks.start * self.streams..ticks.end * self.streams;
+        Ahead {
+            y: &self.y[rows.start * TARGETS..rows.end * TARGETS],
+            last: &self.last[rows.clone()],
+            scale: &self.scale[rows.clone()],
+            weight: &self.weight[rows],
+        }
+    }
+}
+
+/// The generator of an epoch; epoch 0 chooses what is judged by, u64::MAX draws the weights.
+pub fn generator(seed: u64, profile: Profile, epoch: u64) -> Pcg64 {
+    let name = profile.name().bytes();
+    let mixed = name.fold(seed, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3).rotate_left(17));
+    Pcg64::seed_from_u64(mixed ^ epoch.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+}
+
+/// Segments of places, made on all threads.
+fn segments(sets: &[&DataSet], places: &[Place], threads: usize) -> Vec<Segment> {
+    let mut jobs: Vec<(Place, Segment)> = places.iter().map(|p| (*p, Segment::default())).collect();
+    each(&mut jobs, threads, |(p, segment)| {
+        let set = sets[p.set];
+        *segment = Segment::new(&set.series[p.series], p.start, p.fresh, set.unit);
+    });
+    jobs.into_iter().map(|(_, s)| s).collect()
+}
+
+/// `draws` indices: the range in one random order after another.
+fn order(range: Range<usize>, draws: usize, rng: &mut Pcg64) -> Vec<usize> {
+    let mut order = Vec::with_capacity(draws + range.len());
+    while order.len() < draws {
+        let mut round: Vec<usize> = range.clone().collect();
+        shuffle(&mut round, rng);
+        order.extend(round);
+    }
+    order
+}
+
+/// Runs `f` on every item, on at most `threads` threads. Items are independent, so their results are the same whatever
+/// the number of threads.
+fn each<T: Send>(items: &mut [T], threads: usize, f: impl Fn(&mut T) + Sync) {
+    let per = items.len().div_ceil(threads.max(1)).max(1);
+    let f = &f;
+    thread::scope(|scope| {
+        let mut pieces = items.chunks_mut(per);
+        // The first piece is for this thread.
+        let mine = pieces.next();
+        pieces.for_each(|piece| {
+            scope.spawn(move || piece.iter_mut().for_each(f));
+        });
+        mine.into_iter().flatten().for_each(f);
+    });
+}

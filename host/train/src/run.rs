@@ -1,0 +1,339 @@
+//! The whole job: files in, a model and its card out, a checkpoint after every epoch.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use foreshade_forecast::features::{INPUT, STATS};
+use foreshade_forecast::lstm::{LstmModel, Profile};
+
+use crate::TrainError;
+use crate::card::{Card, Group, Trained, fnv1a64};
+use crate::checkpoint;
+use crate::data::{DataSet, SEGMENT, hold_out, read};
+use crate::evaluate::{Comparison, evaluate};
+use crate::file::{self, Init};
+use crate::fit::{Fit, Recipe, Trainer, generator};
+use crate::net::Shape;
+
+/// Name of a model in its folder.
+pub const MODEL: &str = "model.safetensors";
+/// Name of its card.
+pub const CARD: &str = "card.json";
+
+/// What to train.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Traces to learn from.
+    pub input: Vec<PathBuf>,
+    /// Traces to judge by; none = a tenth of the input's things.
+    pub calib: Vec<PathBuf>,
+    /// Ids not to train on, one a line.
+    pub exclude: Option<PathBuf>,
+    /// Weights to start from.
+    pub init: Option<PathBuf>,
+    /// Folder of the model.
+    pub out: PathBuf,
+    /// Only this weight set.
+    pub profile: Option<Profile>,
+    /// Go on from the checkpoint.
+    pub resume: bool,
+    /// Replace a model, or a checkpoint, that is there.
+    pub force: bool,
+    /// Threads; the result does not depend on it.
+    pub threads: usize,
+    /// How.
+    pub recipe: Recipe,
+    /// The command line, for the card.
+    pub command: String,
+    /// Version of the program, for the card.
+    pub version: &'static str,
+}
+
+/// What is told while it runs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Event<'a> {
+    /// The data sets of a weight set, about to be trained, and how many epochs it had before.
+    Begins {
+        /// The weight set.
+        profile: Profile,
+        /// Data sets.
+        sets: usize,
+        /// Series.
+        series: usize,
+        /// Epochs that a checkpoint has already.
+        epochs: usize,
+    },
+    /// So many batches of all that are left to do.
+    Batches {
+        /// Done in this run.
+        done: u64,
+        /// At most.
+        total: u64,
+    },
+    /// The end of an epoch.
+    Epoch {
+        /// The weight set.
+        profile: Profile,
+        /// Counted from 1.
+        epoch: usize,
+        /// At most.
+        of: u32,
+        /// Loss on what it is trained on, and on what it is judged by.
+        loss: [f64; 2],
+        /// Is it the best so far?
+        best: bool,
+    },
+    /// Figures of the finished model on a data set.
+    Figures {
+        /// Its name.
+        set: &'a str,
+        /// The figures.
+        figures: &'a Comparison,
+    },
+}
+
+/// The data of a job.
+struct Data {
+    train: Vec<DataSet>,
+    judge: Vec<DataSet>,
+    judged_by: &'static str,
+}
+
+/// Trains, and writes the model and its card.
+///
+/// # Errors
+/// See [`TrainError`]; the checkpoint of the last whole epoch stays.
+pub fn run(job: &Job, tell: &mut dyn FnMut(Event<'_>)) -> Result<Card, TrainError> {
+    check_folder(job)?;
+    let init = job.init.as_deref().map(|p| read_init(p, &job.recipe)).transpose()?;
+    let data = gather(job)?;
+    let profiles: Vec<Profile> =
+        Profile::ALL.into_iter().filter(|p| usable(&data.train, *p).next().is_some()).collect();
+    let name = identify(job, &data, init.as_ref());
+    let mut fits = resume(job, &name)?;
+    let mut ahead = Ahead { done: 0, total: 0 };
+    for profile in &profiles {
+        let had = fits.get(profile).map_or(0, |f| f.curve.len() as u64);
+        let left = u64::from(job.recipe.epochs).saturating_sub(had);
+        ahead.total += left * u64::from(job.recipe.batches);
+    }
+    for &profile in &profiles {
+        train(job, &data, profile, init.as_ref(), &mut fits, &name, &mut ahead, tell)?;
+    }
+    finish(job, &data, init.as_ref(), &fits, tell)
+}
+
+struct Ahead {
+    done: u64,
+    total: u64,
+}
+
+fn usable(sets: &[DataSet], profile: Profile) -> impl Iterator<Item = &DataSet> {
+    sets.iter().filter(move |s| s.profile == profile && s.usable().next().is_some())
+}
+
+/// May this folder be written, and is what is there meant to be replaced or gone on with?
+fn check_folder(job: &Job) -> Result<(), TrainError> {
+    let out = job.out.display();
+    if job.out.exists() && !job.out.is_dir() {
+        return Err(TrainError::Usage(format!("--out {out}: it is a file; name a folder")));
+    }
+    let [model, saved] = [MODEL, checkpoint::FILE].map(|f| job.out.join(f).exists());
+    match (job.resume, job.force) {
+        (true, true) => {
+            Err(TrainError::Usage("--resume goes on and --force begins anew; give one of them".into()))
+        }
+        (true, _) if !saved && model => {
+            Err(TrainError::Usage(format!("{out}: the model is finished, there is nothing to resume")))
+        }
+        (true, _) if !saved => Err(TrainError::Usage(format!(
+            "{out}: no {} to resume from; train without --resume",
+            checkpoint::FILE
+        ))),
+        (false, false) if saved => Err(TrainError::Usage(format!(
+            "{out}: a training was stopped here; go on with --resume, or begin anew with --force"
+        ))),
+        (false, false) if model => Err(TrainError::Usage(format!(
+            "{out}: there is a model already; name another folder, or replace it with --force"
+        ))),
+        _ => {
+            fs::create_dir_all(&job.out).map_err(|source| TrainError::Write { path: job.out.clone(), source })
+        }
+    }
+}
+
+fn read_init(path: &Path, recipe: &Recipe) -> Result<Init, TrainError> {
+    let bytes = fs::read(path).map_err(|source| TrainError::Read { path: path.to_owned(), source })?;
+    Init::read(&bytes, recipe.width).map_err(|source| TrainError::Init { path: path.to_owned(), source })
+}
+
+fn gather(job: &Job) -> Result<Data, TrainError> {
+    let excluded = match &job.exclude {
+        None => BTreeSet::new(),
+        Some(path) => {
+            let text =
+                fs::read_to_string(path).map_err(|source| TrainError::Read { path: path.clone(), source })?;
+            text.lines()
+                .map(str::trim)
+                .filter(|l| !l.is_empty() && !l.starts_with('#'))
+                .map(str::to_owned)
+                .collect()
+        }
+    };
+    let wanted: Vec<Profile> = job.profile.map_or(Profile::ALL.to_vec(), |p| vec![p]);
+    let mut train = read(&job.input, &wanted, &excluded)?;
+    if !wanted.iter().any(|p| usable(&train, *p).next().is_some()) {
+        let series: usize = train.iter().map(|s| s.series.len()).sum();
+        let which = job.profile.map_or(String::new(), |p| format!(" for --profile {}", p.name()));
+        return Err(TrainError::Data(format!(
+            "no series to train on{which}: of {series} none has {SEGMENT} samples (a day); give longer ones"
+        )));
+    }
+    let (judge, judged_by) = match job.calib.as_slice() {
+        [] => (hold_out(&mut train), "a tenth of the things, held out"),
+        files => (read(files, &wanted, &BTreeSet::new())?, "calibration input"),
+    };
+    for profile in wanted {
+        if usable(&train, profile).next().is_some() && usable(&judge, profile).next().is_none() {
+            return Err(TrainError::Data(format!(
+                "nothing to judge the {} weights by: give --calib files with series of {SEGMENT} samples, or an input with two VMs",
+                profile.name()
+            )));
+        }
+    }
+    Ok(Data { train, judge, judged_by })
+}
+
+/// A name for data, recipe and beginning: a checkpoint is good for what it was made from, and for nothing else.
+fn identify(job: &Job, data: &Data, init: Option<&Init>) -> String {
+    let mut words = vec![format!("{:?}", job.recipe)];
+    for set in data.train.iter().chain(&data.judge) {
+        let mut hash = 0u64;
+        for s in &set.series {
+            let bytes: Vec<u8> =
+                s.x.iter()
+                    .zip(&s.real)
+                    .flat_map(|(x, r)| {
+                        let [a, b, c, d] = x.to_le_bytes();
+                        [a, b, c, d, u8::from(*r)]
+                    })
+                    .collect();
+            hash = hash.rotate_left(1) ^ fnv1a64(&bytes);
+        }
+        words.push(format!("{} {} {hash}", set.name, set.series.len()));
+    }
+    if let Some(init) = init {
+        for profile in Profile::ALL {
+            let mut rng = generator(0, profile, 0);
+            let bits =
+                init.start(profile, &mut rng).map(|(_, p)| p.iter().map(|v| v.to_bits()).collect::<Vec<_>>());
+            words.push(format!("{:x}", fnv1a64(format!("{bits:?}").as_bytes())));
+        }
+    }
+    format!("{:016x}", fnv1a64(words.join("\n").as_bytes()))
+}
+
+fn resume(job: &Job, name: &str) -> Result<BTreeMap<Profile, Fit>, TrainError> {
+    let path = job.out.join(checkpoint::FILE);
+    if !job.resume {
+        return Ok(BTreeMap::new());
+    }
+    let bytes = fs::read(&path).map_err(|source| TrainError::Read { path: path.clone(), source })?;
+    checkpoint::from_bytes(&bytes, name)
+        .map_err(|why| TrainError::Usage(format!("--resume: {} {why}", path.display())))
+}
+
+/// Trains one weight set to its end.
+#[expect(clippy::too_many_arguments, reason = "the state of the run, borrowed apart")]
+fn train(
+    job: &Job,
+    data: &Data,
+    profile: Profile,
+    init: Option<&Init>,
+    fits: &mut BTreeMap<Profile, Fit>,
+    name: &str,
+    ahead: &mut Ahead,
+    tell: &mut dyn FnMut(Event<'_>),
+) -> Result<(), TrainError> {
+    let sets: Vec<&DataSet> = usable(&data.train, profile).collect();
+    let judge: Vec<&DataSet> = usable(&data.judge, profile).collect();
+    let fit = fits.entry(profile).or_insert_with(|| begin(&job.recipe, profile, init));
+    let series = sets.iter().map(|s| s.usable().count()).sum();
+    tell(Event::Begins { profile, sets: sets.len(), series, epochs: fit.curve.len() });
+    let trainer = Trainer::new(&job.recipe, profile, sets, &judge, job.threads);
+    while let Some(fit) = fits.get_mut(&profile).filter(|f| !f.ended(&job.recipe)) {
+        let (before, total) = (ahead.done, ahead.total);
+        trainer.epoch(fit, |batch| tell(Event::Batches { done: before + u64::from(batch), total }))?;
+        ahead.done += u64::from(job.recipe.batches);
+        let epoch = fit.curve.len();
+        let (loss, best) = (fit.curve[epoch - 1], fit.best().is_some_and(|(e, _)| e == epoch));
+        file::write(&job.out.join(checkpoint::FILE), &checkpoint::to_bytes(name, fits))?;
+        tell(Event::Epoch { profile, epoch, of: job.recipe.epochs, loss, best });
+    }
+    // What an early end leaves undone is not ahead any more.
+    let had = fits.get(&profile).map_or(0, |f| f.curve.len() as u64);
+    ahead.total -= (u64::from(job.recipe.epochs) - had) * u64::from(job.recipe.batches);
+    Ok(())
+}
+
+fn begin(recipe: &Recipe, profile: Profile, init: Option<&Init>) -> Fit {
+    let mut rng = generator(recipe.seed, profile, u64::MAX);
+    let drawn = |rng: &mut _| {
+        let shape = Shape { input: INPUT, hidden: recipe.hidden, stats: STATS, width: recipe.width };
+        (shape, shape.draw(rng))
+    };
+    let (shape, params) = init.and_then(|i| i.start(profile, &mut rng)).unwrap_or_else(|| drawn(&mut rng));
+    Fit::new(shape, params, recipe.average > 0)
+}
+
+/// Puts the model together, looks at it as it will be served, and writes model and card.
+fn finish(
+    job: &Job,
+    data: &Data,
+    init: Option<&Init>,
+    fits: &BTreeMap<Profile, Fit>,
+    tell: &mut dyn FnMut(Event<'_>),
+) -> Result<Card, TrainError> {
+    let (other, from) = match init {
+        Some(Init::Model(model)) => (model.as_ref().clone(), "--init"),
+        _ => (LstmModel::shipped()?, "the shipped model"),
+    };
+    let mut sets = BTreeMap::new();
+    for profile in Profile::ALL {
+        let kept = || Shape::of(other.weights(profile));
+        if let Some(set) = fits.get(&profile).map(|f| (f.shape, f.best.clone())).or_else(kept) {
+            sets.insert(profile, set);
+        }
+    }
+    let bytes = file::model(&sets);
+    let model = LstmModel::from_safetensors(&bytes)?;
+    let (mut groups, mut ids) = (BTreeMap::new(), BTreeSet::new());
+    for profile in Profile::ALL {
+        let Some(fit) = fits.get(&profile) else {
+            groups.insert(profile.name(), Group::Kept { kept_from: from.to_owned() });
+            continue;
+        };
+        let mut calib = BTreeMap::new();
+        for set in usable(&data.judge, profile) {
+            let figures = evaluate(&model, set, job.threads)?;
+            tell(Event::Figures { set: &set.name, figures: &figures });
+            calib.insert(set.name.clone(), figures);
+        }
+        let trained_on = usable(&data.train, profile);
+        ids.extend(trained_on.flat_map(|s| s.usable().map(|(_, s)| s.id.clone())));
+        let series = usable(&data.train, profile).map(|s| (s.name.clone(), s.usable().count())).collect();
+        groups.insert(
+            profile.name(),
+            Group::Trained(Box::new(Trained::new(fit, series, data.judged_by, calib))),
+        );
+    }
+    let card = Card::new(&bytes, &job.recipe, &job.command, job.version, groups, &ids);
+    // Numbers and strings always become JSON.
+    let text = serde_json::to_string_pretty(&card).unwrap_or_default() + "\n";
+    file::write(&job.out.join(MODEL), &bytes)?;
+    file::write(&job.out.join(CARD), text.as_bytes())?;
+    // The model is there; a checkpoint that stays behind does no harm.
+    let _ = fs::remove_file(job.out.join(checkpoint::FILE));
+    Ok(card)
+}

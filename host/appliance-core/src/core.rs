@@ -15,10 +15,11 @@ use foreshade_types::{
 use foreshade_wire::{Column, Row, TelemetryView};
 use thiserror::Error;
 
+use crate::alerts::Alerts;
 use crate::fleet_state::{FleetState, VmState, demand};
 use crate::outlook::Ahead;
 use crate::planning::{Forecasts, PEAK, Scene, show};
-use crate::{CoreConfig, FollowLine, OutlookReport, RackLoad, Record};
+use crate::{Alert, AnomalyReport, CoreConfig, FollowLine, OutlookReport, RackLoad, Record};
 
 /// Values per VM and tick in the arena: every measured column of the wire.
 const COLUMNS: usize = Column::ALL.len();
@@ -84,6 +85,8 @@ pub struct Summary {
     pub advised: u64,
     /// Each rack's total load, now and in the next 30 min; none before the first decision.
     pub racks: Vec<RackLoad>,
+    /// VMs that began to behave as they never did; nothing acts on it.
+    pub alerts: Vec<Alert>,
 }
 
 impl Summary {
@@ -95,6 +98,7 @@ impl Summary {
             unrelieved: vec![],
             advised: 0,
             racks: vec![],
+            alerts: vec![],
         }
     }
 }
@@ -127,6 +131,9 @@ pub struct Core {
     forecasts: Vec<SeriesForecast>,
     scorer: Scorer,
     ahead: Ahead,
+    alerts: Alerts,
+    /// Of the newest tick.
+    alerted: Vec<Alert>,
     ended: BTreeSet<HostId>,
     rows: BTreeMap<HostId, u32>,
     answers: BTreeMap<RackId, Vec<Outcome>>,
@@ -185,6 +192,8 @@ impl Core {
             forecasts: Vec::new(),
             scorer,
             ahead: Ahead::new(&config, peak as usize),
+            alerts: Alerts::new(&config),
+            alerted: Vec::new(),
             ended: BTreeSet::new(),
             rows: BTreeMap::new(),
             answers: BTreeMap::new(),
@@ -215,6 +224,11 @@ impl Core {
     /// A VM 1 h, 6 h and 24 h ahead, in percent of its size, and how far its days and weeks are known; `None` = no such VM.
     pub fn vm_outlook(&self, vm: VmId) -> Option<(SeasonalState, [SeasonalForecast; HOURS.len()])> {
         self.ahead.vm(vm)
+    }
+
+    /// Anomalies so far.
+    pub fn anomalies(&self) -> AnomalyReport {
+        self.alerts.report()
     }
 
     /// Decisions sent so far by action, and `hold` = VM-ticks that were left alone.
@@ -398,6 +412,7 @@ impl Core {
         self.arena.recycle(sealed);
         let mut summary = Summary::new(tick);
         summary.racks = self.ahead.racks();
+        summary.alerts.clone_from(&self.alerted);
         if self.decides_at(tick) {
             let _hop = tracing::info_span!("plan::plan", tick = tick.0).entered();
             for rack in 0..self.config.racks.len() {
@@ -437,6 +452,8 @@ impl Core {
         let cpu = sealed.column(Column::CpuUsedMc as usize).iter();
         let throttled = sealed.column(Column::CpuThrottledMc as usize);
         self.history.push(cpu.zip(throttled).map(|(u, t)| demand(*u, *t)));
+        let (first, resources) = (self.config.first_decision, &self.config.resources);
+        self.alerted = self.alerts.tick(tick, first, resources, &self.points, &self.fleet);
         let series = self.points.len();
         self.points.extend(self.ahead.add_up(tick, &self.config, &self.fleet));
         let f = self.forecaster.step(&self.points).map_err(|source| CoreError::Forecast { tick, source })?;
@@ -612,7 +629,8 @@ impl Core {
                 foreshade_plan::Verdict::Hold(r) => r.text(),
                 foreshade_plan::Verdict::Act(_) => "acted on",
             };
-            out.push(self.line(tick, "plan::plan", format!("hold: {why}")));
+            let alert = self.alerted.iter().find(|a| a.vm == vm).map(|a| format!("; anomaly: {a}"));
+            out.push(self.line(tick, "plan::plan", format!("hold: {why}{}", alert.unwrap_or_default())));
         }
         for d in &mine {
             out.push(self.line(tick, "plan::plan", format!("{} {}: {}", d.id(), d.action.name(), d.reason)));

@@ -9,6 +9,7 @@
 //! Nothing depends on the order in which peers speak: samples land in lanes, outcomes are taken in the order
 //! (tick, rack, seq), decision numbers derive from the epoch and a count per rack.
 
+mod alerts;
 mod config;
 mod core;
 mod fleet_state;
@@ -17,6 +18,7 @@ mod journal;
 mod outlook;
 mod planning;
 
+pub use alerts::{Alert, AnomalyReport, FALSE_ALARMS_PER_VM_DAY, KindReport};
 pub use config::{CoreConfig, HostSpec, RackSpec, VmSpec};
 pub use core::{Core, CoreError, Effect, Event, Summary};
 pub use follow::{FollowLine, HOPS};

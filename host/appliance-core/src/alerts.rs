@@ -363,8 +363,9 @@ mod tests {
         // A VM of which nothing was known until the burst's day is as young as that.
         let late = |t: u64, s: usize, x: f32| if t < 500 { f32::NAN } else { burst(600)(t, s, x) };
         assert!(run(1, 1, 3 * DAY, 0, late).0.is_empty());
-        let gone =
-            |t: u64, _: usize, x: f32| if (600..780).contains(&t) || t % 7 == 0 { f32::NAN } else { x };
+        let gone = |t: u64, _: usize, x: f32| {
+            if (600..780).contains(&t) || t.is_multiple_of(7) { f32::NAN } else { x }
+        };
         assert!(run(2, 1, 4 * DAY, 0, gone).0.is_empty(), "silence is for the health checks");
     }
 

@@ -17,9 +17,10 @@ use thiserror::Error;
 
 use crate::alerts::Alerts;
 use crate::fleet_state::{FleetState, VmState, demand};
+use crate::hazard::HostHazard;
 use crate::outlook::Ahead;
 use crate::planning::{Forecasts, PEAK, Scene, show};
-use crate::{Alert, AnomalyReport, CoreConfig, FollowLine, OutlookReport, RackLoad, Record};
+use crate::{Alert, AnomalyReport, CoreConfig, FollowLine, HostEvent, OutlookReport, RackLoad, Record};
 
 /// Values per VM and tick in the arena: every measured column of the wire.
 const COLUMNS: usize = Column::ALL.len();
@@ -47,6 +48,8 @@ pub enum Event {
     Telemetry { host: HostId, tick: Tick, ipc: Bytes },
     /// An agent has sent all of a tick.
     EndOfTick { host: HostId, tick: Tick, rows: u32 },
+    /// A host failed or runs again, as its BMC or an operator says; nothing sends this yet.
+    Host { host: HostId, tick: Tick, event: HostEvent },
     /// A controller has answered all decisions of a tick.
     Outcomes { rack: RackId, tick: Tick, outcomes: Vec<Outcome> },
 }
@@ -131,6 +134,9 @@ pub struct Core {
     forecasts: Vec<SeriesForecast>,
     scorer: Scorer,
     ahead: Ahead,
+    hazard: HostHazard,
+    /// The newest tick whose samples are all in.
+    sealed: Tick,
     alerts: Alerts,
     /// Of the newest tick.
     alerted: Vec<Alert>,
@@ -192,6 +198,8 @@ impl Core {
             forecasts: Vec::new(),
             scorer,
             ahead: Ahead::new(&config, peak as usize),
+            hazard: HostHazard::new(&config),
+            sealed: Tick(0),
             alerts: Alerts::new(&config),
             alerted: Vec::new(),
             ended: BTreeSet::new(),
@@ -218,7 +226,7 @@ impl Core {
 
     /// What racks and hosts will need, and how good earlier forecasts of it were.
     pub fn outlook(&self) -> OutlookReport {
-        self.ahead.report()
+        self.ahead.report(&self.hazard.report(self.sealed))
     }
 
     /// A VM 1 h, 6 h and 24 h ahead, in percent of its size, and how far its days and weeks are known; `None` = no such VM.
@@ -303,6 +311,11 @@ impl Core {
         match event {
             Event::Telemetry { host, tick, ipc } => self.telemetry(host, tick, ipc, &mut out),
             Event::EndOfTick { host, tick, rows } => self.end_of_tick(host, tick, rows, &mut out)?,
+            Event::Host { host, tick, event } => {
+                if let Err(text) = self.hazard.observe(host, event, tick) {
+                    out.push(Effect::Refused { host, tick, text });
+                }
+            }
             Event::Outcomes { rack, tick, outcomes } => self.outcomes(rack, tick, outcomes, &mut out)?,
         }
         Ok(out)
@@ -408,6 +421,7 @@ impl Core {
             self.arena.seal()
         };
         self.forecast(tick, &sealed)?;
+        self.sealed = tick;
         self.follow_forecast(tick, &sealed, out);
         self.arena.recycle(sealed);
         let mut summary = Summary::new(tick);

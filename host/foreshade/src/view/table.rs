@@ -109,6 +109,9 @@ pub fn outlook(r: &Report) -> String {
 /// Anomalies by resource and kind, the most frequent first.
 pub fn anomalies(r: &Report) -> String {
     let Some(a) = &r.anomalies else { return String::new() };
+    if a.vm_days == 0.0 {
+        return "\nanomalies: none can be told, no VM was watched for more than a day\n".into();
+    }
     let mut out = format!(
         "\nanomalies: {} alerts in {:.0} VM-days, {:.3} a VM-day; {:.3} false ones a VM-day are allowed; nothing acts on them\n",
         a.alerts,

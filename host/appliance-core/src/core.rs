@@ -15,10 +15,12 @@ use foreshade_types::{
 use foreshade_wire::{Column, Row, TelemetryView};
 use thiserror::Error;
 
+use crate::alerts::Alerts;
 use crate::fleet_state::{FleetState, VmState, demand};
+use crate::hazard::HostHazard;
 use crate::outlook::Ahead;
 use crate::planning::{Forecasts, PEAK, Scene, show};
-use crate::{CoreConfig, FollowLine, OutlookReport, RackLoad, Record};
+use crate::{Alert, AnomalyReport, CoreConfig, FollowLine, HostEvent, OutlookReport, RackLoad, Record};
 
 /// Values per VM and tick in the arena: every measured column of the wire.
 const COLUMNS: usize = Column::ALL.len();
@@ -46,6 +48,8 @@ pub enum Event {
     Telemetry { host: HostId, tick: Tick, ipc: Bytes },
     /// An agent has sent all of a tick.
     EndOfTick { host: HostId, tick: Tick, rows: u32 },
+    /// A host failed or runs again, as its BMC or an operator says; nothing sends this yet.
+    Host { host: HostId, tick: Tick, event: HostEvent },
     /// A controller has answered all decisions of a tick.
     Outcomes { rack: RackId, tick: Tick, outcomes: Vec<Outcome> },
 }
@@ -84,6 +88,8 @@ pub struct Summary {
     pub advised: u64,
     /// Each rack's total load, now and in the next 30 min; none before the first decision.
     pub racks: Vec<RackLoad>,
+    /// VMs that began to behave as they never did; nothing acts on it.
+    pub alerts: Vec<Alert>,
 }
 
 impl Summary {
@@ -95,6 +101,7 @@ impl Summary {
             unrelieved: vec![],
             advised: 0,
             racks: vec![],
+            alerts: vec![],
         }
     }
 }
@@ -127,6 +134,12 @@ pub struct Core {
     forecasts: Vec<SeriesForecast>,
     scorer: Scorer,
     ahead: Ahead,
+    hazard: HostHazard,
+    /// The newest tick whose samples are all in.
+    sealed: Tick,
+    alerts: Alerts,
+    /// Of the newest tick.
+    alerted: Vec<Alert>,
     ended: BTreeSet<HostId>,
     rows: BTreeMap<HostId, u32>,
     answers: BTreeMap<RackId, Vec<Outcome>>,
@@ -185,6 +198,10 @@ impl Core {
             forecasts: Vec::new(),
             scorer,
             ahead: Ahead::new(&config, peak as usize),
+            hazard: HostHazard::new(&config),
+            sealed: Tick(0),
+            alerts: Alerts::new(&config),
+            alerted: Vec::new(),
             ended: BTreeSet::new(),
             rows: BTreeMap::new(),
             answers: BTreeMap::new(),
@@ -209,12 +226,17 @@ impl Core {
 
     /// What racks and hosts will need, and how good earlier forecasts of it were.
     pub fn outlook(&self) -> OutlookReport {
-        self.ahead.report()
+        self.ahead.report(&self.hazard.report(self.sealed))
     }
 
     /// A VM 1 h, 6 h and 24 h ahead, in percent of its size, and how far its days and weeks are known; `None` = no such VM.
     pub fn vm_outlook(&self, vm: VmId) -> Option<(SeasonalState, [SeasonalForecast; HOURS.len()])> {
         self.ahead.vm(vm)
+    }
+
+    /// Anomalies so far.
+    pub fn anomalies(&self) -> AnomalyReport {
+        self.alerts.report()
     }
 
     /// Decisions sent so far by action, and `hold` = VM-ticks that were left alone.
@@ -289,6 +311,11 @@ impl Core {
         match event {
             Event::Telemetry { host, tick, ipc } => self.telemetry(host, tick, ipc, &mut out),
             Event::EndOfTick { host, tick, rows } => self.end_of_tick(host, tick, rows, &mut out)?,
+            Event::Host { host, tick, event } => {
+                if let Err(text) = self.hazard.observe(host, event, tick) {
+                    out.push(Effect::Refused { host, tick, text });
+                }
+            }
             Event::Outcomes { rack, tick, outcomes } => self.outcomes(rack, tick, outcomes, &mut out)?,
         }
         Ok(out)
@@ -394,10 +421,12 @@ impl Core {
             self.arena.seal()
         };
         self.forecast(tick, &sealed)?;
+        self.sealed = tick;
         self.follow_forecast(tick, &sealed, out);
         self.arena.recycle(sealed);
         let mut summary = Summary::new(tick);
         summary.racks = self.ahead.racks();
+        summary.alerts.clone_from(&self.alerted);
         if self.decides_at(tick) {
             let _hop = tracing::info_span!("plan::plan", tick = tick.0).entered();
             for rack in 0..self.config.racks.len() {
@@ -437,6 +466,8 @@ impl Core {
         let cpu = sealed.column(Column::CpuUsedMc as usize).iter();
         let throttled = sealed.column(Column::CpuThrottledMc as usize);
         self.history.push(cpu.zip(throttled).map(|(u, t)| demand(*u, *t)));
+        let (first, resources) = (self.config.first_decision, &self.config.resources);
+        self.alerted = self.alerts.tick(tick, first, resources, &self.points, &self.fleet);
         let series = self.points.len();
         self.points.extend(self.ahead.add_up(tick, &self.config, &self.fleet));
         let f = self.forecaster.step(&self.points).map_err(|source| CoreError::Forecast { tick, source })?;
@@ -612,7 +643,8 @@ impl Core {
                 foreshade_plan::Verdict::Hold(r) => r.text(),
                 foreshade_plan::Verdict::Act(_) => "acted on",
             };
-            out.push(self.line(tick, "plan::plan", format!("hold: {why}")));
+            let alert = self.alerted.iter().find(|a| a.vm == vm).map(|a| format!("; anomaly: {a}"));
+            out.push(self.line(tick, "plan::plan", format!("hold: {why}{}", alert.unwrap_or_default())));
         }
         for d in &mine {
             out.push(self.line(tick, "plan::plan", format!("{} {}: {}", d.id(), d.action.name(), d.reason)));

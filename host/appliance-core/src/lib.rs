@@ -5,20 +5,26 @@
 //! ```text
 //! Telemetry, EndOfTick (all hosts) -> push, seal -> forecast -> plan -> Commit, then Send per rack
 //! Outcomes (all racks)             -> cool-downs, shadows -> Release(next tick) | Finished
+//! Host (failed, runs again)        -> how likely each host is to fail, for the report
 //! ```
 //! Nothing depends on the order in which peers speak: samples land in lanes, outcomes are taken in the order
 //! (tick, rack, seq), decision numbers derive from the epoch and a count per rack.
 
+mod alerts;
 mod config;
 mod core;
 mod fleet_state;
 mod follow;
+mod hazard;
 mod journal;
 mod outlook;
 mod planning;
 
+pub use alerts::{Alert, AnomalyReport, FALSE_ALARMS_PER_VM_DAY, KindReport};
 pub use config::{CoreConfig, HostSpec, RackSpec, VmSpec};
 pub use core::{Core, CoreError, Effect, Event, Summary};
 pub use follow::{FollowLine, HOPS};
+pub use foreshade_forecast::hazard::Event as HostEvent;
+pub use hazard::HazardReport;
 pub use journal::{Journal, JournalError, MemoryJournal, Record};
 pub use outlook::{HourAhead, LoadMc, LoadReport, LoadScore, OutlookReport, RackLoad};

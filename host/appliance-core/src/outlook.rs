@@ -11,8 +11,8 @@ use foreshade_forecast::seasonal::{SeasonalForecast, SeasonalState};
 use foreshade_types::{HostId, Millicores, Quantiles, RackId, Tick, VmId};
 use serde::{Deserialize, Serialize};
 
-use crate::CoreConfig;
 use crate::fleet_state::FleetState;
+use crate::{CoreConfig, HazardReport};
 
 /// Quantiles of a load, millicores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,7 +58,7 @@ pub struct HourAhead {
 }
 
 /// A rack or a host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LoadReport {
     /// What it has, millicores.
     pub capacity_mc: u64,
@@ -71,6 +71,9 @@ pub struct LoadReport {
     pub state: String,
     /// By hours ahead; while the state is cold, the range of what was seen.
     pub hours: BTreeMap<usize, HourAhead>,
+    /// How likely the host is to fail; absent as long as no failure of any host was reported.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub hazard: Option<HazardReport>,
 }
 
 /// How good forecasts of sums were.
@@ -246,7 +249,7 @@ impl Ahead {
         self.vms.state(vm.index()).zip(self.vms.tell(vm.index()))
     }
 
-    pub(crate) fn report(&self) -> OutlookReport {
+    pub(crate) fn report(&self, hazard: &BTreeMap<HostId, HazardReport>) -> OutlookReport {
         let of = |i: usize, peak_30min: Option<LoadMc>| {
             let unit_mc = self.unit_mc(i);
             let hour = |f: &SeasonalForecast| {
@@ -258,6 +261,7 @@ impl Ahead {
                 now_mc: self.load_mc[i].max(0.0) as u64,
                 peak_30min,
                 state: self.sums.state(i).map(|s| s.to_string()).unwrap_or_default(),
+                hazard: self.hosts.get(i).and_then(|h| hazard.get(h)).cloned(),
                 hours: self.told.get(i).iter().flat_map(|t| t.iter().map(hour)).collect(),
             }
         };

@@ -156,3 +156,19 @@ fn restless_hours_do_not_break_the_rate() {
     println!("restless: {alarms} alarms in {} weeks, as many stated", 20 * weeks);
     assert!(alarms <= 20 * weeks, "{alarms}");
 }
+
+#[test]
+fn memory_is_as_stated_and_never_grows() {
+    let config = Config { false_alarms_per_day: 0.01, cadence_s: 300, least: 0.5, seed: 1 };
+    let (mut alone, mut group) = (Detector::new(config).unwrap(), Group::new(config, 6).unwrap());
+    let before = (alone.bytes(), group.bytes());
+    for i in 0..3000 {
+        let x = (i * 7919 % 101) as f32;
+        alone.observe(x, None);
+        group.observe(&[x; 6], None);
+    }
+    assert_eq!((alone.bytes(), group.bytes()), before);
+    assert!(before.0 <= 7_000 && before.1 <= 34_000, "{before:?}");
+    assert!(Group::new(config, 2).unwrap().bytes() <= 15_000);
+    println!("{before:?}, {} of two", Group::new(config, 2).unwrap().bytes());
+}

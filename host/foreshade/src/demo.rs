@@ -32,6 +32,7 @@ pub(crate) fn command(args: DemoArgs) -> Result<(), Failure> {
         table::policies(&report, Some(note)),
         table::forecast(&report),
         table::outlook(&report),
+        table::anomalies(&report),
         table::hops(&report),
     ];
     say(&tables.concat());

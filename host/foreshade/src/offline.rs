@@ -95,7 +95,13 @@ pub(crate) fn backtest(args: &BacktestArgs) -> Result<(), Failure> {
             "{}: {} VMs on {} hosts, {} ticks of {} s; mode {mode}, on simulated racks only\n",
             fleet.name, report.vms, report.hosts, report.ticks, fleet.cadence_s
         ));
-        say(&(table::policies(&report, None) + &table::forecast(&report) + &table::outlook(&report)));
+        let tables = [
+            table::policies(&report, None),
+            table::forecast(&report),
+            table::outlook(&report),
+            table::anomalies(&report),
+        ];
+        say(&tables.concat());
         reports.push(report);
     }
     match reports.as_slice() {
@@ -119,6 +125,7 @@ fn replay(fleet: &Fleet, policy: &Policy, args: &BacktestArgs) -> Result<Report,
     report.policies.insert("foreshade".into(), outcome.policy);
     report.forecast = outcome.forecast;
     report.outlook = Some(outcome.outlook);
+    report.anomalies = Some(outcome.anomalies);
     Ok(report)
 }
 

@@ -81,7 +81,10 @@ fn what_is_not_built_says_so_whatever_it_is_asked() {
 #[test]
 fn a_wrong_command_line_is_one_line_and_exit_2() {
     let trace = small().display().to_string();
-    let bad: [(&[&str], &[&str]); 15] = [
+    let far =
+        ["forecast", "--input", &trace, "--origins", "9:9:1", "--horizons", "176400", "--out", "/dev/null"];
+    let bad: [(&[&str], &[&str]); 16] = [
+        (&far, &["horizon 176400 s", "588 samples ahead", "whole hours up to 172800 s"]),
         (&["demo", "--trace", "no/such/trace.parquet"], &["no/such/trace.parquet"]),
         (&["demo", "--hosts", "1"], &["--hosts", "2..=4096"]),
         (&["demo", "--hosts", "many"], &["--hosts", "many"]),
@@ -196,7 +199,11 @@ fn interrupted(mut demo: Command, mark: &str, after_ms: u64) -> (u64, Duration, 
     out.read_to_string(&mut rest).expect("output");
     assert_eq!(child.wait().expect("ends").code(), Some(0), "{rest}");
     let ended = signal.elapsed();
-    assert!(rest.contains("foreshade decided:"), "{rest}");
+    for shown in
+        ["foreshade decided:", "rack total", "24 h ahead", "rack0 ", "days and weeks: cold:", "anomalies:"]
+    {
+        assert!(rest.contains(shown), "{shown}: {rest}");
+    }
     let report: serde_json::Value = serde_json::from_slice(&fs::read(&file).expect("report")).expect("json");
     let [ticks, vms] = ["ticks", "vms"].map(|k| report[k].as_u64().expect("a count"));
     let policies = report["policies"].as_object().expect("policies");

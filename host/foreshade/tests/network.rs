@@ -143,6 +143,13 @@ fn the_network_adds_and_loses_nothing_against_a_backtest() {
     let json = |v: &dyn Fn() -> serde_json::Result<serde_json::Value>| v().expect("json");
     assert_eq!(report["policies"]["foreshade"], json(&|| serde_json::to_value(&outcome.policy)));
     assert_eq!(report["forecast"], json(&|| serde_json::to_value(&outcome.forecast)));
+    assert_eq!(report["outlook"], json(&|| serde_json::to_value(&outcome.outlook)));
+    assert_eq!(report["anomalies"], json(&|| serde_json::to_value(&outcome.anomalies)));
+    let racks = report["outlook"]["racks"].as_object().expect("racks");
+    assert!(
+        racks.len() == 2 && racks.values().all(|r| r["peak_30min"]["q95"].as_u64() > Some(1000)),
+        "{racks:?}"
+    );
     assert!(report["forecast"]["cpu"]["n"].as_u64() > Some(50), "{report}");
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use foreshade_appliance_core::{
-    Core, CoreConfig, CoreError, Effect, Event, Journal, JournalError, OutlookReport, Summary,
+    AnomalyReport, Core, CoreConfig, CoreError, Effect, Event, Journal, JournalError, OutlookReport, Summary,
 };
 use foreshade_enact::fakes::rack::Totals;
 use foreshade_enact::{Desk, Hypervisor, Observed};
@@ -68,6 +68,8 @@ pub struct Outcome {
     pub forecast: BTreeMap<String, ResourceScore>,
     /// What racks and hosts will need, at the end.
     pub outlook: OutlookReport,
+    /// VMs that behaved as they never did.
+    pub anomalies: AnomalyReport,
 }
 
 /// Runs the appliance in process, tick by tick. `watch` sees every planned tick.
@@ -112,7 +114,7 @@ pub fn foreshade(
     let counts = core.decision_counts().iter().map(|(k, v)| ((*k).to_owned(), *v)).collect();
     let totals = world.totals();
     let (policy, outlook) = (PolicyReport::new(&totals, counts), core.outlook());
-    Ok(Outcome { policy, totals, forecast: core.scores(), outlook })
+    Ok(Outcome { policy, totals, forecast: core.scores(), outlook, anomalies: core.anomalies() })
 }
 
 /// Runs a baseline: same start, samples, latencies, cool-down and budget.

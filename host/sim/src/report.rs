@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use foreshade_appliance_core::OutlookReport;
+use foreshade_appliance_core::{AnomalyReport, OutlookReport};
 use foreshade_enact::fakes::rack::Totals;
 use foreshade_forecast::ResourceScore;
 use serde::{Deserialize, Serialize};
@@ -78,6 +78,9 @@ pub struct Report {
     /// What racks and hosts will need, as it stood at the end, and how good earlier forecasts of it were.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub outlook: Option<OutlookReport>,
+    /// VMs that behaved as they never did.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub anomalies: Option<AnomalyReport>,
     /// Latency by hop.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub hops: Option<BTreeMap<String, HopReport>>,
@@ -98,6 +101,7 @@ impl Report {
             policies: BTreeMap::new(),
             forecast: BTreeMap::new(),
             outlook: None,
+            anomalies: None,
             hops: None,
         }
     }

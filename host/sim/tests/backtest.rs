@@ -19,7 +19,7 @@ fn run(fleet: &Fleet, threads: usize) -> (String, Vec<Record>) {
     let forecaster = Forecaster::new(Core::fleet_config(&config), None, device).unwrap();
     let mut journal = MemoryJournal::default();
     let o = backtest::foreshade(fleet, Core::new(config, forecaster), &mut journal, |_, _| {}).unwrap();
-    let report = serde_json::to_string(&(&o.policy, &o.forecast, &o.outlook)).unwrap();
+    let report = serde_json::to_string(&(&o.policy, &o.forecast, &o.outlook, &o.anomalies)).unwrap();
     (format!("{report} {:?}", o.totals), journal.records)
 }
 

@@ -3,23 +3,26 @@
 
 mod synthetic;
 
-use foreshade_appliance_core::{Core, MemoryJournal};
+use foreshade_appliance_core::{Core, Effect, Event, HostEvent, MemoryJournal};
 use foreshade_forecast::Fleet as Forecaster;
 use foreshade_plan::{Mode, Policy};
 use foreshade_sim::backtest::{self, Outcome};
-use foreshade_types::{Resource, VmId};
+use foreshade_types::{HostId, Resource, Tick, VmId};
+
+fn core() -> Core {
+    let policy = Policy { mode: Mode::Auto, ..Policy::default() };
+    let config = backtest::core_config(&synthetic::fleet(1), &policy, "cpu", 1);
+    let device = foreshade_accel::open("cpu", &foreshade_accel::OpenOptions::default()).unwrap();
+    let forecaster = Forecaster::new(Core::fleet_config(&config), None, device).unwrap();
+    Core::new(config, forecaster)
+}
 
 /// Runs the synthetic fleet; at every planned tick the rack's joint 95 % peak and the sum of its VMs' 95 % peaks, both in
 /// millicores.
 fn run() -> (Outcome, Vec<(u64, f64)>) {
     let fleet = synthetic::fleet(1);
-    let policy = Policy { mode: Mode::Auto, ..Policy::default() };
-    let config = backtest::core_config(&fleet, &policy, "cpu", 1);
-    let device = foreshade_accel::open("cpu", &foreshade_accel::OpenOptions::default()).unwrap();
-    let forecaster = Forecaster::new(Core::fleet_config(&config), None, device).unwrap();
     let mut peaks = vec![];
-    let core = Core::new(config, forecaster);
-    let outcome = backtest::foreshade(&fleet, core, &mut MemoryJournal::default(), |core, s| {
+    let outcome = backtest::foreshade(&fleet, core(), &mut MemoryJournal::default(), |core, s| {
         if s.tick < fleet.first_decision() {
             assert!(s.racks.is_empty(), "{}", s.tick);
             return;
@@ -75,4 +78,26 @@ fn the_report_names_every_rack_and_host_and_what_is_not_known_yet() {
     let text = serde_json::to_string(report).unwrap();
     assert_eq!(serde_json::from_str::<foreshade_appliance_core::OutlookReport>(&text).unwrap(), *report);
     assert_eq!(text, serde_json::to_string(&run().0.outlook).unwrap(), "the same run, the same bytes");
+}
+
+#[test]
+fn what_is_said_of_hosts_is_in_the_report_and_a_strange_host_is_refused() {
+    let mut core = core();
+    let host = |host, event| Event::Host { host: HostId(host), tick: Tick(2), event };
+    assert!(core.outlook().hosts.values().all(|h| h.hazard.is_none()), "nothing was said");
+    let refused = core.apply(host(99, HostEvent::Down)).unwrap();
+    assert!(
+        matches!(&refused[..], [Effect::Refused { text, .. }] if text.contains("host99 is not in the inventory")),
+        "{refused:?}"
+    );
+    assert!(core.outlook().hosts.values().all(|h| h.hazard.is_none()));
+    assert!(core.apply(host(0, HostEvent::Down)).unwrap().is_empty());
+    let report = core.outlook();
+    let of = |h: &str| report.hosts[h].hazard.as_ref().unwrap().probability.len();
+    assert_eq!(
+        (of("host0"), of("host1")),
+        (0, 3),
+        "it is down; the other may fail within 1 h, a day, a week"
+    );
+    assert!(report.racks.values().all(|r| r.hazard.is_none()));
 }

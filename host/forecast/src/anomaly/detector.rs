@@ -112,8 +112,8 @@ pub struct Detector {
     wealth: Wealth,
     uniform: Uniform,
     evidence: Evidence,
-    /// Earlier hours of sudden and of lasting evidence.
-    hours: [Hours; 2],
+    /// Earlier hours of sudden and of lasting evidence; none in a group, which has its own.
+    hours: Option<Box<[Hours; 2]>>,
     /// What is left of the evidence after earlier hours.
     score: f64,
     /// Samples taken, gaps included.
@@ -128,6 +128,12 @@ impl Detector {
     /// # Errors
     /// No such cadence or rate.
     pub fn new(config: Config) -> Result<Self, AnomalyError> {
+        let hours = [TESTS / 2.0; 2].map(|tests| Hours::new(config.per_hour(), tests));
+        Ok(Self { hours: Some(Box::new(hours)), ..Self::of_group(config)? })
+    }
+
+    /// One that does not decide by itself.
+    pub(super) fn of_group(config: Config) -> Result<Self, AnomalyError> {
         let completed = Ranks::new(config.scores_max());
         let threshold = config.threshold(TESTS)?;
         Ok(Self {
@@ -144,7 +150,7 @@ impl Detector {
             wealth: Wealth::default(),
             uniform: Uniform(config.seed),
             evidence: Evidence::default(),
-            hours: [TESTS / 2.0; 2].map(|tests| Hours::new(config.per_hour(), tests)),
+            hours: None,
             score: 0.0,
             age: 0,
             silent: 0,
@@ -157,9 +163,11 @@ impl Detector {
     /// After an alarm a detector keeps silent for an hour or six samples, whichever is longer.
     pub fn observe(&mut self, value: f32, forecast: Option<&Quantiles>) -> Option<Anomaly> {
         self.weigh(value, forecast);
-        let [sudden, lasting] = &mut self.hours;
-        let e = &self.evidence;
-        self.score = sudden.temper(e.sudden().0).max(lasting.temper(e.lasting()));
+        let (sudden, lasting) = (self.evidence.sudden().0, self.evidence.lasting());
+        self.score = match self.hours.as_deref_mut() {
+            Some([of_sudden, of_lasting]) => of_sudden.temper(sudden).max(of_lasting.temper(lasting)),
+            None => sudden.max(lasting),
+        };
         let score = self.score;
         if self.silent > 0 || score < self.threshold {
             self.renew(self.enough);
@@ -186,6 +194,14 @@ impl Detector {
     /// The evidence at which it alarms.
     pub fn threshold(&self) -> f64 {
         self.threshold
+    }
+
+    /// Bytes that it takes; they never change.
+    pub fn bytes(&self) -> usize {
+        let ranks = [&self.residuals, &self.levels, &self.stretch.completed];
+        let hours =
+            self.hours.as_deref().map_or(0, |h| size_of_val(h) + h.iter().map(Hours::bytes).sum::<usize>());
+        size_of_val(self) + ranks.iter().map(|r| r.bytes()).sum::<usize>() + self.predictor.bytes() + hours
     }
 
     /// Takes a sample without deciding anything.

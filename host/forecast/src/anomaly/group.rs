@@ -90,7 +90,7 @@ impl Group {
         let threshold = config.threshold(1.0)?;
         let mut seeds = Uniform(config.seed);
         let mut seed = || (seeds.next() * (1u64 << 53) as f64) as u64;
-        let detectors = (0..metrics).map(|_| Detector::new(Config { seed: seed(), ..config }));
+        let detectors = (0..metrics).map(|_| Detector::of_group(Config { seed: seed(), ..config }));
         Ok(Self {
             threshold,
             enough: 10f64.powf(threshold + RENEW),
@@ -162,6 +162,15 @@ impl Group {
     /// The evidence at which it alarms.
     pub fn threshold(&self) -> f64 {
         self.threshold
+    }
+
+    /// Bytes that it takes; they never change.
+    pub fn bytes(&self) -> usize {
+        size_of_val(self)
+            + self.metrics.iter().map(Detector::bytes).sum::<usize>()
+            + size_of_val(&*self.heat)
+            + self.together.sums.bytes()
+            + self.hours.iter().map(Hours::bytes).sum::<usize>()
     }
 
     /// Each metric's surprise of the last samples, from prediction and level, decades.

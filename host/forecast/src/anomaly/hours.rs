@@ -34,6 +34,11 @@ impl Hours {
         Self { strongest: Ranks::new(6 * 7 * 24), per_hour, samples, now: 0.0, taken: 0 }
     }
 
+    /// Bytes beside the struct itself.
+    pub(super) fn bytes(&self) -> usize {
+        self.strongest.bytes()
+    }
+
     /// Takes the evidence of a sample; what is left of it, no more than before.
     pub(super) fn temper(&mut self, score: f64) -> f64 {
         let left = if score > 0.0 && self.strongest.len() >= HOURS_MIN {

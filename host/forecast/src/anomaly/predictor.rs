@@ -142,6 +142,11 @@ impl Predictor {
         }
     }
 
+    /// Bytes beside the struct itself.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&*self.profile)
+    }
+
     fn bin(&self) -> usize {
         (u64::from(self.phase) * self.profile.len() as u64 / u64::from(self.per_day)) as usize
     }

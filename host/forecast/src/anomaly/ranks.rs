@@ -29,7 +29,8 @@ const INDEX_MIN: f64 = 0.05;
 /// Counts of signed scores.
 #[derive(Debug, Clone)]
 pub(super) struct Ranks {
-    counts: Box<[u32; BINS]>,
+    /// At most `n_max` each, so that 16 bits will do.
+    counts: Box<[u16; BINS]>,
     blocks: [u32; BINS / BLOCK],
     n: u64,
     n_max: u64,
@@ -45,9 +46,14 @@ fn bin(score: f32) -> usize {
 }
 
 impl Ranks {
-    /// Counts are halved when `n_max` scores are in: what is older weighs less and less.
+    /// Counts are halved when `n_max` scores (at most 65,535) are in: what is older weighs less and less.
     pub(super) fn new(n_max: u64) -> Self {
-        Self { counts: Box::new([0; BINS]), blocks: [0; BINS / BLOCK], n: 0, n_max }
+        Self {
+            counts: Box::new([0; BINS]),
+            blocks: [0; BINS / BLOCK],
+            n: 0,
+            n_max: n_max.min(u64::from(u16::MAX)),
+        }
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -58,7 +64,7 @@ impl Ranks {
     fn above(&self, score: f32) -> (u64, u64) {
         let at = bin(score);
         let block = at / BLOCK;
-        let rest = self.counts[at + 1..(block + 1) * BLOCK].iter().sum::<u32>();
+        let rest: u32 = self.counts[at + 1..(block + 1) * BLOCK].iter().copied().map(u32::from).sum();
         let above = self.blocks[block + 1..].iter().sum::<u32>() + rest;
         (u64::from(above), u64::from(self.counts[at]))
     }
@@ -133,12 +139,17 @@ impl Ranks {
         }
     }
 
+    /// Bytes beside the struct itself.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&*self.counts)
+    }
+
     /// Halves all counts.
     fn forget(&mut self) {
         self.n = 0;
         for (block, counts) in self.blocks.iter_mut().zip(self.counts.chunks_exact_mut(BLOCK)) {
             counts.iter_mut().for_each(|c| *c = c.div_ceil(2));
-            *block = counts.iter().sum();
+            *block = counts.iter().copied().map(u32::from).sum();
             self.n += u64::from(*block);
         }
         // Rounding up keeps rare scores; were every bin rare, the limit must still hold.
@@ -188,7 +199,7 @@ mod tests {
         let mut r = Ranks::new(100);
         (0..10_000).for_each(|i| r.push((i % 30) as f32));
         assert!(r.len() < 100 && r.len() > 40, "{}", r.len());
-        let total: u32 = r.counts.iter().sum();
+        let total: u32 = r.counts.iter().copied().map(u32::from).sum();
         assert_eq!((u64::from(total), r.blocks.iter().sum::<u32>()), (r.len(), total));
     }
 }

@@ -132,6 +132,7 @@ pub fn run(demo: &Demo, hooks: Hooks, observer: &mut dyn Observer) -> Result<Rep
     report.policies.insert("foreshade".into(), PolicyReport::new(&shared.totals_at(fleet.last), counts));
     report.forecast = core.scores();
     report.outlook = Some(core.outlook());
+    report.anomalies = Some(core.anomalies());
     report.hops = Some(timer.report());
     Ok(report)
 }

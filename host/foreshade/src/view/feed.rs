@@ -7,7 +7,7 @@ use std::io::IsTerminal;
 use std::time::Instant;
 
 use foreshade_appliance::Observer;
-use foreshade_appliance_core::{Core, FollowLine, Summary};
+use foreshade_appliance_core::{Alert, Core, FollowLine, Summary};
 use foreshade_types::{Action, Decision};
 
 use super::{Progress, heat, say};
@@ -125,6 +125,21 @@ impl Feed {
     }
 }
 
+/// Alerts, one line per resource and kind; of many the first.
+fn alert_lines(s: &Summary) -> String {
+    let mut by_kind: BTreeMap<String, Vec<&Alert>> = BTreeMap::new();
+    for a in &s.alerts {
+        by_kind.entry(a.what()).or_default().push(a);
+    }
+    let line = |(_, alerts): (_, Vec<&Alert>)| {
+        let first = alerts.first()?;
+        let more =
+            if alerts.len() > 1 { format!("; {} more VMs alike", alerts.len() - 1) } else { String::new() };
+        Some(format!("    alert {first}{more}\n"))
+    };
+    by_kind.into_iter().filter_map(line).collect()
+}
+
 /// Is this a decision that moves load, and so always shown?
 fn moves_load(d: &&Decision) -> bool {
     !matches!(d.action, Action::PreAllocate { .. } | Action::GiveBack { .. })
@@ -148,6 +163,7 @@ impl Observer for Feed {
             return;
         }
         let mut out = self.tick_line(core, s);
+        out.push_str(&alert_lines(s));
         for d in s.decisions.iter().filter(moves_load).chain(largest_resize(s)) {
             out.push_str(&self.decision_line(core, d));
         }

@@ -106,6 +106,27 @@ pub fn outlook(r: &Report) -> String {
     out
 }
 
+/// Anomalies by resource and kind, the most frequent first.
+pub fn anomalies(r: &Report) -> String {
+    let Some(a) = &r.anomalies else { return String::new() };
+    if a.vm_days == 0.0 {
+        return "\nanomalies: none can be told, no VM was watched for more than a day\n".into();
+    }
+    let mut out = format!(
+        "\nanomalies: {} alerts in {:.0} VM-days, {:.3} a VM-day; {:.3} false ones a VM-day are allowed; nothing acts on them\n",
+        a.alerts,
+        a.vm_days,
+        a.alerts as f64 / a.vm_days.max(1e-9),
+        a.stated_per_vm_day
+    );
+    let mut kinds: Vec<_> = a.by_kind.iter().collect();
+    kinds.sort_by_key(|(name, k)| (std::cmp::Reverse(k.alerts), name.as_str()));
+    for (name, k) in kinds {
+        let _ = writeln!(out, "  {:>5} {name}; latest: {}", k.alerts, k.latest);
+    }
+    out
+}
+
 /// Latency of the ten hops, in their order.
 pub fn hops(r: &Report) -> String {
     let Some(hops) = &r.hops else { return String::new() };

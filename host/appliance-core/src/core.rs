@@ -6,7 +6,7 @@ use bytes::Bytes;
 use foreshade_accel::Engine;
 use foreshade_forecast::outlook::HOURS;
 use foreshade_forecast::seasonal::{SeasonalForecast, SeasonalState};
-use foreshade_forecast::{Fleet, FleetConfig, ForecastError, ResourceScore, Scorer, SeriesProfile};
+use foreshade_forecast::{Fleet, FleetConfig, ForecastError, Held, ResourceScore, Scorer, SeriesProfile};
 use foreshade_plan::{PlanInput, PlanReport, plan};
 use foreshade_telemetry::{Arena, History, Sealed};
 use foreshade_types::{
@@ -222,6 +222,13 @@ impl Core {
     /// Forecast quality per resource so far.
     pub fn scores(&self) -> BTreeMap<String, ResourceScore> {
         self.scorer.report()
+    }
+
+    /// How often the bounds held so far, by resource and horizon, the horizon in seconds and 0 for the peak.
+    pub fn coverage(&self) -> BTreeMap<String, BTreeMap<u64, Held>> {
+        let cadence_s = u64::from(self.config.cadence_s);
+        let seconds = |(steps, held): (usize, Held)| (steps as u64 * cadence_s, held);
+        self.scorer.held().into_iter().map(|(r, h)| (r, h.into_iter().map(seconds).collect())).collect()
     }
 
     /// What racks and hosts will need, and how good earlier forecasts of it were.

@@ -42,7 +42,7 @@ pub mod seasonal;
 mod set;
 
 pub use fleet::{Fleet, FleetConfig, ForecastError, SeriesProfile, key};
-pub use scorer::{ResourceScore, Scorer};
+pub use scorer::{Held, ResourceScore, Scorer};
 
 /// Samples a series is judged by: 12 h at 300 s.
 pub const WINDOW: usize = 144;

@@ -20,14 +20,35 @@ pub struct ResourceScore {
     pub peak_over_reservation: f64,
 }
 
+/// How often the bounds of one horizon held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Held {
+    /// Outcomes.
+    pub n: u64,
+    /// Inside [q05, q95]; nominal 90 %.
+    pub in_90: u64,
+    /// Above q95; nominal 5 %.
+    pub above_95: u64,
+}
+
+impl Held {
+    fn count(&mut self, q: &Quantiles, y: f32) {
+        self.n += 1;
+        self.in_90 += u64::from(y >= q.q05() && y <= q.q95());
+        self.above_95 += u64::from(y > q.q95());
+    }
+}
+
 /// Sums of one resource.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Sums {
     origins: u64,
     pinball: f64,
     covered: u64,
     violations: u64,
     over: f64,
+    /// By steps ahead, 0 = the peak.
+    held: BTreeMap<usize, Held>,
 }
 
 /// Scores the forecasts of a fleet as their outcomes come in. An origin counts when all samples up to the farthest
@@ -92,14 +113,21 @@ impl Scorer {
                 let y = f64::from(value(step));
                 sum.pinball +=
                     (1..5).map(|l| pinball(y, f64::from(q[i].0[l]), f64::from(LEVELS[l]))).sum::<f64>();
+                sum.held.entry(step).or_default().count(&q[i], value(step));
                 sum.covered += u64::from(y >= f64::from(q[i].q05()) && y <= f64::from(q[i].q95()));
             }
             if let Some((i, n)) = self.peak {
                 let y = (1..=n).map(value).fold(f32::NEG_INFINITY, f32::max);
+                sum.held.entry(0).or_default().count(&q[i], y);
                 sum.violations += u64::from(y > q[i].q95());
                 sum.over += f64::from(q[i].q95()) - f64::from(y);
             }
         }
+    }
+
+    /// How often bounds held so far, by the resource's name and the steps ahead (0 = the peak).
+    pub fn held(&self) -> BTreeMap<String, BTreeMap<usize, Held>> {
+        self.sums.iter().map(|(r, s)| (r.name().to_owned(), s.held.clone())).collect()
     }
 
     /// The figures so far, by the resource's name; resources without a scored forecast have n = 0.

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{HORIZONS, Lcg, fleet, usage};
-use foreshade_forecast::{ForecastError, ResourceScore, Scorer};
+use foreshade_forecast::{ForecastError, Held, ResourceScore, Scorer};
 use foreshade_types::{Horizon, Quantiles, Readiness, Resource, SeriesForecast};
 
 /// Runs a fleet over series and scores every tick from `from` on.
@@ -154,4 +154,8 @@ fn the_scorer_by_hand() {
     assert_eq!((s.n, s.coverage90, s.peak_violations95, s.peak_over_reservation), (1, 1.0, 1.0, -1.0));
     // q50 = 3 exact, q90 = 4: 0.1, q95 = 5: 0.05 * 2, q99 = 6: 0.01 * 3.
     assert!((s.pinball - (0.0 + 0.1 + 0.1 + 0.03) / 4.0).abs() < 1e-6, "{s:?}");
+    // The peak is above [0, 4], the step inside [2, 5].
+    let held = scorer.held()["cpu"].clone();
+    assert_eq!(held[&0], Held { n: 1, in_90: 0, above_95: 1 });
+    assert_eq!(held[&1], Held { n: 1, in_90: 1, above_95: 0 });
 }

@@ -124,6 +124,7 @@ fn replay(fleet: &Fleet, policy: &Policy, args: &BacktestArgs) -> Result<Report,
     report.policies = baselines(fleet, policy, args.baseline.as_deref());
     report.policies.insert("foreshade".into(), outcome.policy);
     report.forecast = outcome.forecast;
+    report.coverage = outcome.coverage;
     report.outlook = Some(outcome.outlook);
     report.anomalies = Some(outcome.anomalies);
     Ok(report)

@@ -7,7 +7,7 @@ use foreshade_appliance_core::{
 };
 use foreshade_enact::fakes::rack::Totals;
 use foreshade_enact::{Desk, Hypervisor, Observed};
-use foreshade_forecast::{ForecastError, ResourceScore};
+use foreshade_forecast::{ForecastError, Held, ResourceScore};
 use foreshade_plan::Policy;
 use foreshade_plan::baseline::{Baseline, BaselinePolicy, BaselineVm};
 use foreshade_types::{Action, ControllerId, Decision, RackId, Reason, Resource, Rule, Tick, VmId};
@@ -66,6 +66,8 @@ pub struct Outcome {
     pub totals: Totals,
     /// Forecast quality.
     pub forecast: BTreeMap<String, ResourceScore>,
+    /// How often bounds held, by resource and horizon in seconds.
+    pub coverage: BTreeMap<String, BTreeMap<u64, Held>>,
     /// What racks and hosts will need, at the end.
     pub outlook: OutlookReport,
     /// VMs that behaved as they never did.
@@ -114,7 +116,14 @@ pub fn foreshade(
     let counts = core.decision_counts().iter().map(|(k, v)| ((*k).to_owned(), *v)).collect();
     let totals = world.totals();
     let (policy, outlook) = (PolicyReport::new(&totals, counts), core.outlook());
-    Ok(Outcome { policy, totals, forecast: core.scores(), outlook, anomalies: core.anomalies() })
+    Ok(Outcome {
+        policy,
+        totals,
+        forecast: core.scores(),
+        coverage: core.coverage(),
+        outlook,
+        anomalies: core.anomalies(),
+    })
 }
 
 /// Runs a baseline: same start, samples, latencies, cool-down and budget.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use foreshade_appliance_core::{AnomalyReport, OutlookReport};
 use foreshade_enact::fakes::rack::Totals;
-use foreshade_forecast::ResourceScore;
+use foreshade_forecast::{Held, ResourceScore};
 use serde::{Deserialize, Serialize};
 
 use crate::fleet::Fleet;
@@ -75,6 +75,9 @@ pub struct Report {
     pub policies: BTreeMap<String, PolicyReport>,
     /// Forecast quality by resource, in points (percent of the VM's size; 20 log10(1 + KB/s) for disk and network).
     pub forecast: BTreeMap<String, ResourceScore>,
+    /// How often bounds held, by resource and horizon in seconds (0 = the peak of 30 min).
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub coverage: BTreeMap<String, BTreeMap<u64, Held>>,
     /// What racks and hosts will need, as it stood at the end, and how good earlier forecasts of it were.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub outlook: Option<OutlookReport>,
@@ -100,6 +103,7 @@ impl Report {
             hosts: fleet.hosts().count() as u64,
             policies: BTreeMap::new(),
             forecast: BTreeMap::new(),
+            coverage: BTreeMap::new(),
             outlook: None,
             anomalies: None,
             hops: None,

@@ -131,6 +131,7 @@ pub fn run(demo: &Demo, hooks: Hooks, observer: &mut dyn Observer) -> Result<Rep
     report.policies = baselines(&fleet, &demo.policy, None);
     report.policies.insert("foreshade".into(), PolicyReport::new(&shared.totals_at(fleet.last), counts));
     report.forecast = core.scores();
+    report.coverage = core.coverage();
     report.outlook = Some(core.outlook());
     report.anomalies = Some(core.anomalies());
     report.hops = Some(timer.report());

@@ -168,7 +168,7 @@ fn memory_is_as_stated_and_never_grows() {
         group.observe(&[x; 6], None);
     }
     assert_eq!((alone.bytes(), group.bytes()), before);
-    assert!(before.0 <= 7_000 && before.1 <= 34_000, "{before:?}");
-    assert!(Group::new(config, 2).unwrap().bytes() <= 15_000);
+    assert!(before.0 <= 5_000 && before.1 <= 26_000, "{before:?}");
+    assert!(Group::new(config, 2).unwrap().bytes() <= 10_500);
     println!("{before:?}, {} of two", Group::new(config, 2).unwrap().bytes());
 }

@@ -134,7 +134,7 @@ impl Detector {
 
     /// One that does not decide by itself.
     pub(super) fn of_group(config: Config) -> Result<Self, AnomalyError> {
-        let completed = Ranks::new(config.scores_max());
+        let completed = Ranks::upper(config.scores_max());
         let threshold = config.threshold(TESTS)?;
         Ok(Self {
             threshold,

@@ -98,7 +98,7 @@ impl Group {
             silent: 0,
             metrics: detectors.collect::<Result<_, _>>()?,
             heat: vec![0.0; metrics],
-            together: Together { sums: Ranks::new(config.scores_max()), wealth: Wealth::default() },
+            together: Together { sums: Ranks::upper(config.scores_max()), wealth: Wealth::default() },
             hours: FAMILIES.map(|f| Hours::new(config.per_hour(), f.tests)),
             score: 0.0,
         })

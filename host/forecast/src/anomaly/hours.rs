@@ -31,7 +31,7 @@ impl Hours {
     /// evidence comes here. Remembers six weeks at most.
     pub(super) fn new(per_hour: u32, tests: f64) -> Self {
         let samples = (f64::from(per_hour) * tests).log10();
-        Self { strongest: Ranks::new(6 * 7 * 24), per_hour, samples, now: 0.0, taken: 0 }
+        Self { strongest: Ranks::upper(6 * 7 * 24), per_hour, samples, now: 0.0, taken: 0 }
     }
 
     /// Bytes beside the struct itself.

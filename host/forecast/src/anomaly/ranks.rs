@@ -26,12 +26,13 @@ const WIDTH: f64 = std::f64::consts::LN_2 / PER_OCTAVE as f64;
 /// No tail falls faster than x^-20: beyond that the bins are too wide to tell.
 const INDEX_MIN: f64 = 0.05;
 
-/// Counts of signed scores.
+/// Counts of scores.
 #[derive(Debug, Clone)]
 pub(super) struct Ranks {
-    /// At most `n_max` each, so that 16 bits will do.
-    counts: Box<[u16; BINS]>,
-    blocks: [u32; BINS / BLOCK],
+    /// Of all bins, or of those from zero on; then of each block of them. At most `n_max` each, so that 16 bits will do.
+    counts: Box<[u16]>,
+    /// Bins.
+    bins: u16,
     n: u64,
     n_max: u64,
 }
@@ -48,25 +49,43 @@ fn bin(score: f32) -> usize {
 impl Ranks {
     /// Counts are halved when `n_max` scores (at most 65,535) are in: what is older weighs less and less.
     pub(super) fn new(n_max: u64) -> Self {
-        Self {
-            counts: Box::new([0; BINS]),
-            blocks: [0; BINS / BLOCK],
-            n: 0,
-            n_max: n_max.min(u64::from(u16::MAX)),
-        }
+        Self::of(BINS, n_max)
+    }
+
+    /// The same of scores that are never negative, in half the memory.
+    pub(super) fn upper(n_max: u64) -> Self {
+        Self::of(HALF, n_max)
+    }
+
+    fn of(bins: usize, n_max: u64) -> Self {
+        let counts = vec![0; bins + bins / BLOCK].into_boxed_slice();
+        Self { counts, bins: bins as u16, n: 0, n_max: n_max.min(u64::from(u16::MAX)) }
     }
 
     pub(super) fn len(&self) -> u64 {
         self.n
     }
 
+    /// Counts of bins and of blocks, and the bin of zero.
+    fn parts(&self) -> (&[u16], &[u16], usize) {
+        let bins = usize::from(self.bins);
+        let (counts, blocks) = self.counts.split_at(bins);
+        (counts, blocks, bins - HALF)
+    }
+
+    /// The place of a score among the bins there are.
+    fn place(&self, score: f32) -> usize {
+        (bin(score) + usize::from(self.bins)).saturating_sub(BINS)
+    }
+
     /// Earlier scores in higher bins, and in the same bin.
     fn above(&self, score: f32) -> (u64, u64) {
-        let at = bin(score);
+        let (counts, blocks, _) = self.parts();
+        let at = self.place(score);
         let block = at / BLOCK;
-        let rest: u32 = self.counts[at + 1..(block + 1) * BLOCK].iter().copied().map(u32::from).sum();
-        let above = self.blocks[block + 1..].iter().sum::<u32>() + rest;
-        (u64::from(above), u64::from(self.counts[at]))
+        let sum = |counts: &[u16]| counts.iter().copied().map(u32::from).sum::<u32>();
+        let above = sum(&blocks[block + 1..]) + sum(&counts[at + 1..(block + 1) * BLOCK]);
+        (u64::from(above), u64::from(counts[at]))
     }
 
     /// Where P(score at least this large) lies: between the two, evenly, if ties were broken by lot.
@@ -88,7 +107,8 @@ impl Ranks {
 
     /// The share of scores that are zero.
     pub(super) fn zeros(&self) -> f64 {
-        f64::from(self.counts[HALF]) / self.n.max(1) as f64
+        let (counts, _, zero) = self.parts();
+        f64::from(counts[zero]) / self.n.max(1) as f64
     }
 
     /// P(score at least this far out on its own side of zero) without randomisation: by rank, and beyond the largest 1/64
@@ -118,9 +138,10 @@ impl Ranks {
     /// many bins the scores lie beyond it, added up; `None` = the side has not as many.
     fn largest(&self, k_min: u64, upper: bool) -> Option<(u64, usize, u64)> {
         let (mut k, mut sum) = (0, 0);
-        for i in (0..HALF).rev() {
+        let (counts, _, zero) = self.parts();
+        for i in (0..if upper { HALF } else { zero }).rev() {
             sum += k;
-            k += u64::from(self.counts[if upper { HALF + i } else { HALF - 1 - i }]);
+            k += u64::from(counts[if upper { zero + i } else { zero - 1 - i }]);
             if k >= k_min {
                 return Some((k, i, sum));
             }
@@ -130,9 +151,9 @@ impl Ranks {
 
     /// Counts a score.
     pub(super) fn push(&mut self, score: f32) {
-        let at = bin(score);
+        let (at, bins) = (self.place(score), usize::from(self.bins));
         self.counts[at] += 1;
-        self.blocks[at / BLOCK] += 1;
+        self.counts[bins + at / BLOCK] += 1;
         self.n += 1;
         if self.n >= self.n_max {
             self.forget();
@@ -147,9 +168,10 @@ impl Ranks {
     /// Halves all counts.
     fn forget(&mut self) {
         self.n = 0;
-        for (block, counts) in self.blocks.iter_mut().zip(self.counts.chunks_exact_mut(BLOCK)) {
+        let (counts, blocks) = self.counts.split_at_mut(usize::from(self.bins));
+        for (block, counts) in blocks.iter_mut().zip(counts.chunks_exact_mut(BLOCK)) {
             counts.iter_mut().for_each(|c| *c = c.div_ceil(2));
-            *block = counts.iter().copied().map(u32::from).sum();
+            *block = counts.iter().sum();
             self.n += u64::from(*block);
         }
         // Rounding up keeps rare scores; were every bin rare, the limit must still hold.
@@ -184,6 +206,20 @@ mod tests {
     }
 
     #[test]
+    fn half_the_memory_ranks_what_is_not_negative_the_same() {
+        let (mut all, mut upper) = (Ranks::new(500), Ranks::upper(500));
+        for i in 0..2000u32 {
+            let score = (i.wrapping_mul(2_654_435_761) >> 16) as f32 / 6000.0;
+            let of = |r: &Ranks| (r.p_above(score), r.p_tail(score, 0.1), r.zeros(), r.len());
+            assert_eq!(of(&all), of(&upper), "{i}: {score}");
+            let pushed = if i.is_multiple_of(9) { 0.0 } else { score };
+            all.push(pushed);
+            upper.push(pushed);
+        }
+        assert_eq!(2 * upper.bytes(), all.bytes());
+    }
+
+    #[test]
     fn a_pareto_tail_is_continued() {
         // 4,096 quantiles of P(X > x) = x^-2.
         let mut r = Ranks::new(1 << 20);
@@ -199,7 +235,8 @@ mod tests {
         let mut r = Ranks::new(100);
         (0..10_000).for_each(|i| r.push((i % 30) as f32));
         assert!(r.len() < 100 && r.len() > 40, "{}", r.len());
-        let total: u32 = r.counts.iter().copied().map(u32::from).sum();
-        assert_eq!((u64::from(total), r.blocks.iter().sum::<u32>()), (r.len(), total));
+        let (counts, blocks, _) = r.parts();
+        let total = |of: &[u16]| of.iter().copied().map(u64::from).sum::<u64>();
+        assert_eq!((total(counts), total(blocks)), (r.len(), r.len()));
     }
 }

@@ -229,7 +229,8 @@ const TRAIN_EXAMPLES: &str = "Examples:
   foreshade forecast --model models/mine ...                              # to use it
 
 Inputs are as for `forecast`, a sample every 300 s. Each column of each file counts the same. The best epoch is kept. The
-same inputs, options and processor give the same model, whatever the threads and however often it was stopped.";
+same inputs, options and instruction set give the same model, whatever the threads and however often it was stopped: it
+can be stopped at any time, and goes on from the last whole epoch.";
 
 /// `foreshade train`
 #[derive(Debug, Clone, Args)]
@@ -259,10 +260,10 @@ pub struct TrainArgs {
     /// Draws the first weights and the order of learning
     #[arg(long, value_name = "N", default_value_t = Recipe::default().seed)]
     pub seed: u64,
-    /// Units of the LSTM; those of --init where one is given
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=128))]
+    /// Units of the LSTM
+    #[arg(long, value_name = "N", conflicts_with = "init", value_parser = clap::value_parser!(u16).range(1..=128))]
     pub hidden: Option<u16>,
-    /// Units of the head; those of --init where one is given
+    /// Units of the head, unless --init brings one
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub width: Option<u16>,
     /// Days of series in a batch, over all columns and files

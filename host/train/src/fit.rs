@@ -65,7 +65,7 @@ impl Default for Recipe {
             batch: 120,
             rate: 4e-3,
             patience: 8,
-            average: 0,
+            average: 50,
         }
     }
 }

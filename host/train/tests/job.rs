@@ -169,6 +169,19 @@ fn a_job_that_was_stopped_ends_in_the_same_bytes() {
 }
 
 #[test]
+fn the_order_of_the_files_does_not_count() {
+    let (dir, job) = small();
+    let more = dir.path().join("another.parquet");
+    write(&more, &["cpu_pct"], 3, 320, 1);
+    let files = [job.input[0].clone(), more];
+    let one = Job { input: files.to_vec(), ..job.clone() };
+    let other = Job { input: files.into_iter().rev().collect(), out: dir.path().join("b"), ..job };
+    quiet(&one).unwrap();
+    quiet(&other).unwrap();
+    assert_eq!(model(&one), model(&other));
+}
+
+#[test]
 fn a_checkpoint_is_good_for_its_own_job_alone() {
     let (dir, job) = small();
     stop_after(&job, 2);

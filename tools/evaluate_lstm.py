@@ -98,7 +98,7 @@ def main():
     tensors = load_file(a.model)
     for group in ("cpu", "other"):
         state = {k.removeprefix(group + "."): v for k, v in tensors.items() if k.startswith(group + ".")}
-        net = Net(state["lstm.weight_hh_l0"].shape[1])
+        net = Net(state["lstm.weight_hh_l0"].shape[1], state["head.0.bias"].shape[0])
         net.load_state_dict(state)
         print(json.dumps(evaluate(net, read(a.calib, group), a.calib), indent=1))
 

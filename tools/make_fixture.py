@@ -50,7 +50,7 @@ def main():
     model, out = load_file(a.model), {}
     for group, column in COLUMNS.items():
         state = {k.removeprefix(group + "."): v for k, v in model.items() if k.startswith(group + ".")}
-        net = Net(state["lstm.weight_hh_l0"].shape[1])
+        net = Net(state["lstm.weight_hh_l0"].shape[1], state["head.0.bias"].shape[0])
         net.load_state_dict(state)
         x = samples(a.traces, column, rng)
         inp, stats, last, scale = (torch.from_numpy(v) for v in streams(np.array([held(v) for v in x])))

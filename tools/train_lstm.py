@@ -1,7 +1,8 @@
-"""Train the shipped LSTM: models/default/model.safetensors and its card.
+"""Train the LSTM with PyTorch. `foreshade train` makes the shipped weights; this is what it is compared with, and its
+models can be read and trained further (`--init`).
 
     python prepare.py --out DATA && python to_product.py --data DATA --out P       (of the forecast bench)
-    python tools/train_lstm.py --train P/train --calib P/calib --traces traces --out models/default
+    python tools/train_lstm.py --train P/train --calib P/calib --traces traces --out MODEL_DIR
 
 Learns from P/train, without the VMs and jobs of the demo traces; P/calib is only reported on. One thread and one seed:
 the same input and versions give the same weights.
@@ -159,7 +160,7 @@ def write_card(a, groups, ids, path):
     card = {
         "model_sha256": hashlib.sha256(open(path, "rb").read()).hexdigest(),
         "model_fnv1a64": fnv1a64(open(path, "rb").read()),
-        "command": f"python tools/train_lstm.py --train P/train --calib P/calib --traces traces --out models/default {options} --lr {a.lr}",
+        "command": f"python tools/train_lstm.py --train P/train --calib P/calib --traces traces --out MODEL_DIR {options} --lr {a.lr}",
         "seed": a.seed,
         "hidden": a.hidden,
         "features": features.VERSION,

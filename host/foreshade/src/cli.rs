@@ -231,7 +231,8 @@ const TRAIN_EXAMPLES: &str = "Examples:
   foreshade forecast --model models/mine ...                              # to use it
 
 Inputs are as for `forecast`, a sample every 300 s. Each column of each file counts the same. The best epoch is kept. The
-same inputs, options and processor give the same model, whatever the threads and however often it was stopped.";
+same inputs, options and instruction set give the same model, whatever the threads and however often it was stopped: it
+can be stopped at any time, and goes on from the last whole epoch.";
 
 /// `foreshade train`
 #[derive(Debug, Clone, Args)]
@@ -246,9 +247,9 @@ pub struct TrainArgs {
     /// Train only this weight set, cpu or other (memory, disk, network); the shipped model gives the other
     #[arg(long, value_name = "NAME", value_parser = ["cpu", "other"])]
     pub profile: Option<String>,
-    /// Epochs at most
-    #[arg(long, value_name = "N", default_value_t = Recipe::default().epochs, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub epochs: u32,
+    /// Epochs at most; 12 for cpu and 24 for other by default
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub epochs: Option<u32>,
     /// Traces to judge each epoch by; a tenth of the VMs, held out, by default
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub calib: Vec<PathBuf>,
@@ -261,10 +262,10 @@ pub struct TrainArgs {
     /// Draws the first weights and the order of learning
     #[arg(long, value_name = "N", default_value_t = Recipe::default().seed)]
     pub seed: u64,
-    /// Units of the LSTM; those of --init where one is given
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=128))]
+    /// Units of the LSTM
+    #[arg(long, value_name = "N", conflicts_with = "init", value_parser = clap::value_parser!(u16).range(1..=128))]
     pub hidden: Option<u16>,
-    /// Units of the head; those of --init where one is given
+    /// Units of the head, unless --init brings one
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub width: Option<u16>,
     /// Days of series in a batch, over all columns and files
@@ -279,9 +280,6 @@ pub struct TrainArgs {
     /// Epochs without a better one before it ends
     #[arg(long, value_name = "N", default_value_t = Recipe::default().patience, value_parser = clap::value_parser!(u32).range(1..))]
     pub patience: u32,
-    /// Keep the mean of the weights over about this many batches; 0 = as they are
-    #[arg(long, value_name = "N", default_value_t = Recipe::default().average, value_parser = clap::value_parser!(u32).range(0..=65_536))]
-    pub average: u32,
     /// Go on where a training into this folder was stopped
     #[arg(long)]
     pub resume: bool,

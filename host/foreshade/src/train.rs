@@ -68,7 +68,6 @@ fn job(args: &TrainArgs) -> Job {
             batch: args.batch as usize,
             rate: args.rate,
             patience: args.patience,
-            average: args.average,
         },
         command: typed(),
         version: env!("CARGO_PKG_VERSION"),

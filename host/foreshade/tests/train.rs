@@ -113,8 +113,13 @@ fn what_is_wrong_is_one_line_with_the_right_code() {
     let out = dir.path().join("m");
     let run = |more: &[&str]| train(&out, more).output().expect("runs");
     fails(&run(&["--calib", "gone.parquet"]), 1, &["gone.parquet", "check the path"]);
-    fails(&run(&["--init", "gone.safetensors"]), 1, &["gone.safetensors", "check the path"]);
-    fails(&run(&["--init", TRACE]), 1, &["vms400.parquet", "not valid safetensors"]);
+    let init = |file: &str| {
+        let mut c = Command::new(env!("CARGO_BIN_EXE_foreshade"));
+        c.args(["train", "--input", TRACE, "--init", file, "--out"]).arg(&out).output().expect("runs")
+    };
+    fails(&init("gone.safetensors"), 1, &["gone.safetensors", "check the path"]);
+    fails(&init(TRACE), 1, &["vms400.parquet", "not valid safetensors"]);
+    fails(&run(&["--init", "gone.safetensors"]), 2, &["--hidden", "--init"]);
     fails(&run(&["--resume"]), 2, &["no checkpoint.safetensors to resume from"]);
     fails(&run(&["--rate", "0"]), 2, &["--rate", "give a number above 0"]);
     fails(&train(Path::new("/dev/null/m"), &[]).output().expect("runs"), 1, &["/dev/null/m", "cannot write"]);

@@ -40,7 +40,6 @@ pub fn to_bytes(job: &str, fits: &BTreeMap<Profile, Fit>) -> Vec<u8> {
         let parts = [
             ("adam_mean", &fit.adam.mean),
             ("adam_square", &fit.adam.square),
-            ("averaged", &fit.averaged),
             ("best", &fit.best),
             ("weights", &fit.params),
         ];
@@ -78,12 +77,12 @@ pub fn from_bytes(bytes: &[u8], job: &str) -> Result<BTreeMap<Profile, Fit>, Str
             Ok::<Vec<f32>, String>(words.iter().map(|w| f32::from_le_bytes(*w)).collect())
         };
         let adam = Adam { steps: said.steps, mean: values("adam_mean")?, square: values("adam_square")? };
-        let (params, averaged, best) = (values("weights")?, values("averaged")?, values("best")?);
+        let (params, best) = (values("weights")?, values("best")?);
         let whole = [&adam.mean, &adam.square, &params, &best].iter().all(|v| v.len() == shape.values());
-        if !whole || !(averaged.is_empty() || averaged.len() == params.len()) {
+        if !whole {
             return Err("is damaged (its parts do not fit)".into());
         }
-        fits.insert(profile, Fit { shape, params, averaged, adam, best, curve: said.curve });
+        fits.insert(profile, Fit { shape, params, adam, best, curve: said.curve });
     }
     Ok(fits)
 }

@@ -124,6 +124,8 @@ pub fn read(
             sets.push(set);
         }
     }
+    // The order in which files are named does not count.
+    sets.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(sets)
 }
 

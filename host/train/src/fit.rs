@@ -40,8 +40,8 @@ pub struct Recipe {
     pub hidden: usize,
     /// Units of the head.
     pub width: usize,
-    /// Epochs at most.
-    pub epochs: u32,
+    /// Epochs at most; `None` = what served each weight set best, see [`Self::epochs_of`].
+    pub epochs: Option<u32>,
     /// Batches of an epoch.
     pub batches: u32,
     /// Segments of a batch, over all data sets.
@@ -50,8 +50,6 @@ pub struct Recipe {
     pub rate: f64,
     /// Epochs without a better loss before it ends early.
     pub patience: u32,
-    /// What is kept is the mean of the weights over about this many batches; 0 = the weights as they are.
-    pub average: u32,
 }
 
 impl Default for Recipe {
@@ -60,20 +58,30 @@ impl Default for Recipe {
             seed: 1,
             hidden: 32,
             width: 64,
-            epochs: 24,
+            epochs: None,
             batches: 50,
             batch: 120,
             rate: 4e-3,
             patience: 8,
-            average: 0,
         }
     }
 }
 
 impl Recipe {
-    /// Optimiser's steps of an epoch.
-    fn steps(&self) -> u64 {
-        u64::from(self.batches) * chunks().count() as u64
+    /// Epochs of a weight set. On the traces of the shipped model the CPU weights began to learn the VMs by heart after
+    /// some 600 batches, the others after twice as many.
+    pub fn epochs_of(&self, profile: Profile) -> u32 {
+        let chosen = match profile {
+            Profile::Cpu => 12,
+            Profile::Other => 24,
+        };
+        self.epochs.unwrap_or(chosen)
+    }
+
+    /// The rate's way through all steps of the optimiser for a weight set.
+    fn cycle(&self, profile: Profile) -> OneCycle {
+        let batches = u64::from(self.batches) * u64::from(self.epochs_of(profile));
+        OneCycle { rate: self.rate, steps: batches * chunks().count() as u64 }
     }
 }
 
@@ -89,8 +97,6 @@ pub struct Fit {
     pub shape: Shape,
     /// The weights.
     pub params: Vec<f32>,
-    /// Their decayed mean, where one is kept; else empty.
-    pub averaged: Vec<f32>,
     /// The optimiser.
     pub adam: Adam,
     /// The best weights so far.
@@ -101,9 +107,8 @@ pub struct Fit {
 
 impl Fit {
     /// Begins from these weights.
-    pub fn new(shape: Shape, params: Vec<f32>, average: bool) -> Self {
-        let averaged = if average { params.clone() } else { vec![] };
-        Self { shape, adam: Adam::new(params.len()), best: params.clone(), averaged, params, curve: vec![] }
+    pub fn new(shape: Shape, params: Vec<f32>) -> Self {
+        Self { shape, adam: Adam::new(params.len()), best: params.clone(), params, curve: vec![] }
     }
 
     /// The epoch whose weights are the best, counted from 1, and its loss; `None` before the first.
@@ -113,10 +118,10 @@ impl Fit {
     }
 
     /// Has it had its epochs, or not become better for too long?
-    pub fn ended(&self, recipe: &Recipe) -> bool {
+    pub fn ended(&self, recipe: &Recipe, profile: Profile) -> bool {
         let epochs = self.curve.len();
         let since = epochs - self.best().map_or(0, |(epoch, _)| epoch);
-        epochs >= recipe.epochs as usize || since >= recipe.patience as usize
+        epochs >= recipe.epochs_of(profile) as usize || since >= recipe.patience as usize
     }
 }
 
@@ -192,8 +197,7 @@ impl<'a> Trainer<'a> {
             batch(b as u32 + 1);
         }
         let trained = sum / f64::from(steps.max(1));
-        let averaged = recipe.average > 0;
-        let judged = self.judge(fit.shape, if averaged { &fit.averaged } else { &fit.params });
+        let judged = self.judge(fit.shape, &fit.params);
         if !(trained.is_finite() && judged.is_finite()) {
             let profile = self.profile.name();
             return Err(TrainError::Diverged(format!(
@@ -202,7 +206,7 @@ impl<'a> Trainer<'a> {
             )));
         }
         if fit.best().is_none_or(|(_, best)| judged < best) {
-            fit.best.clone_from(if averaged { &fit.averaged } else { &fit.params });
+            fit.best.clone_from(&fit.params);
         }
         fit.curve.push([trained, judged]);
         Ok(())
@@ -231,16 +235,8 @@ impl<'a> Trainer<'a> {
             grads.iter_mut().zip(&other.grads).for_each(|(g, o)| *g += o);
         }
         clip(grads);
-        let cycle =
-            OneCycle { rate: self.recipe.rate, steps: self.recipe.steps() * u64::from(self.recipe.epochs) };
-        let (rate, beta1) = cycle.at(fit.adam.steps);
+        let (rate, beta1) = self.recipe.cycle(self.profile).at(fit.adam.steps);
         fit.adam.step(&mut fit.params, grads, rate, beta1);
-        if self.recipe.average > 0 {
-            let per = chunks().count() as f64;
-            let part = 1.0 / (f64::from(self.recipe.average) * per).min(1.0 + fit.adam.steps as f64 / 4.0);
-            let part = part as f32;
-            fit.averaged.iter_mut().zip(&fit.params).for_each(|(a, p)| *a += part * (p - *a));
-        }
         parts.iter().map(|p| p.outcome.sum).sum::<f64>() * share
     }
 

@@ -115,7 +115,7 @@ pub fn run(job: &Job, tell: &mut dyn FnMut(Event<'_>)) -> Result<Card, TrainErro
     let mut ahead = Ahead { done: 0, total: 0 };
     for profile in &profiles {
         let had = fits.get(profile).map_or(0, |f| f.curve.len() as u64);
-        let left = u64::from(job.recipe.epochs).saturating_sub(had);
+        let left = u64::from(job.recipe.epochs_of(*profile)).saturating_sub(had);
         ahead.total += left * u64::from(job.recipe.batches);
     }
     for &profile in &profiles {
@@ -262,18 +262,18 @@ fn train(
     let series = sets.iter().map(|s| s.usable().count()).sum();
     tell(Event::Begins { profile, sets: sets.len(), series, epochs: fit.curve.len() });
     let trainer = Trainer::new(&job.recipe, profile, sets, &judge, job.threads);
-    while let Some(fit) = fits.get_mut(&profile).filter(|f| !f.ended(&job.recipe)) {
+    while let Some(fit) = fits.get_mut(&profile).filter(|f| !f.ended(&job.recipe, profile)) {
         let (before, total) = (ahead.done, ahead.total);
         trainer.epoch(fit, |batch| tell(Event::Batches { done: before + u64::from(batch), total }))?;
         ahead.done += u64::from(job.recipe.batches);
         let epoch = fit.curve.len();
         let (loss, best) = (fit.curve[epoch - 1], fit.best().is_some_and(|(e, _)| e == epoch));
         file::write(&job.out.join(checkpoint::FILE), &checkpoint::to_bytes(name, fits))?;
-        tell(Event::Epoch { profile, epoch, of: job.recipe.epochs, loss, best });
+        tell(Event::Epoch { profile, epoch, of: job.recipe.epochs_of(profile), loss, best });
     }
     // What an early end leaves undone is not ahead any more.
     let had = fits.get(&profile).map_or(0, |f| f.curve.len() as u64);
-    ahead.total -= (u64::from(job.recipe.epochs) - had) * u64::from(job.recipe.batches);
+    ahead.total -= (u64::from(job.recipe.epochs_of(profile)) - had) * u64::from(job.recipe.batches);
     Ok(())
 }
 
@@ -284,7 +284,7 @@ fn begin(recipe: &Recipe, profile: Profile, init: Option<&Init>) -> Fit {
         (shape, shape.draw(rng))
     };
     let (shape, params) = init.and_then(|i| i.start(profile, &mut rng)).unwrap_or_else(|| drawn(&mut rng));
-    Fit::new(shape, params, recipe.average > 0)
+    Fit::new(shape, params)
 }
 
 /// Puts the model together, looks at it as it will be served, and writes model and card.

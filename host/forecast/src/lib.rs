@@ -1,14 +1,16 @@
 //! Members, ensemble, conformal calibration, scoring.
 //!
 //! # Following a sample
-//! [`Fleet::step`] takes one sample per series, in points. Each series is a state machine of its own: what it answers
-//! depends on its own samples up to now and on nothing else, whatever it is batched with and however many threads run.
+//! [`Fleet::step`] takes one sample per series, in points. Sixteen of them go side by side in vectors, and yet each is a
+//! state machine of its own: what it answers depends on its own samples up to now and on nothing else, whatever it is
+//! batched with and however many threads run.
 //!
 //! ```text
-//! sample -> window of 144 -> members: last value + rise, recent, AR, level   | span forecast::step
-//!        -> LSTM, all series in one batch                                    | span accel::run
-//!        -> outcomes of earlier forecasts -> losses and misses               | span forecast::calibrate
-//!        -> weights per horizon -> weighted quantiles -> conformal shift     |
+//! sample -> window of 144, its orders and features                            | span forecast::step
+//!        -> outcomes of earlier forecasts -> losses and misses                |
+//!        -> members: last value + rise, recent                                |
+//!        -> ARIMA fits in turn; LSTM, all series in one batch                 | span accel::run
+//!        -> weights per horizon -> weighted quantiles -> conformal shift      | span forecast::calibrate
 //! ```
 //!
 //! [`seasonal`] looks 1 h to 48 h ahead, on hourly rollups of any cadence; [`outlook`] is a bank of such series.

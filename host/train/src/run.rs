@@ -108,10 +108,11 @@ pub fn run(job: &Job, tell: &mut dyn FnMut(Event<'_>)) -> Result<Card, TrainErro
     check_folder(job)?;
     let init = job.init.as_deref().map(|p| read_init(p, &job.recipe)).transpose()?;
     let data = gather(job)?;
-    let profiles: Vec<Profile> =
-        Profile::ALL.into_iter().filter(|p| usable(&data.train, *p).next().is_some()).collect();
     let name = identify(job, &data, init.as_ref());
     let mut fits = resume(job, &name)?;
+    let run = Run { job, data, init, name };
+    let profiles: Vec<Profile> =
+        Profile::ALL.into_iter().filter(|p| usable(&run.data.train, *p).next().is_some()).collect();
     let mut ahead = Ahead { done: 0, total: 0 };
     for profile in &profiles {
         let had = fits.get(profile).map_or(0, |f| f.curve.len() as u64);
@@ -119,11 +120,21 @@ pub fn run(job: &Job, tell: &mut dyn FnMut(Event<'_>)) -> Result<Card, TrainErro
         ahead.total += left * u64::from(job.recipe.batches);
     }
     for &profile in &profiles {
-        train(job, &data, profile, init.as_ref(), &mut fits, &name, &mut ahead, tell)?;
+        run.train(profile, &mut fits, &mut ahead, tell)?;
     }
-    finish(job, &data, init.as_ref(), &fits, tell)
+    run.finish(&fits, tell)
 }
 
+/// A job and what was read for it.
+struct Run<'a> {
+    job: &'a Job,
+    data: Data,
+    init: Option<Init>,
+    /// See [`identify`].
+    name: String,
+}
+
+/// Batches of this run.
 struct Ahead {
     done: u64,
     total: u64,
@@ -244,96 +255,96 @@ fn resume(job: &Job, name: &str) -> Result<BTreeMap<Profile, Fit>, TrainError> {
         .map_err(|why| TrainError::Usage(format!("--resume: {} {why}", path.display())))
 }
 
-/// Trains one weight set to its end.
-#[expect(clippy::too_many_arguments, reason = "the state of the run, borrowed apart")]
-fn train(
-    job: &Job,
-    data: &Data,
-    profile: Profile,
-    init: Option<&Init>,
-    fits: &mut BTreeMap<Profile, Fit>,
-    name: &str,
-    ahead: &mut Ahead,
-    tell: &mut dyn FnMut(Event<'_>),
-) -> Result<(), TrainError> {
-    let sets: Vec<&DataSet> = usable(&data.train, profile).collect();
-    let judge: Vec<&DataSet> = usable(&data.judge, profile).collect();
-    let fit = fits.entry(profile).or_insert_with(|| begin(&job.recipe, profile, init));
-    let series = sets.iter().map(|s| s.usable().count()).sum();
-    tell(Event::Begins { profile, sets: sets.len(), series, epochs: fit.curve.len() });
-    let trainer = Trainer::new(&job.recipe, profile, sets, &judge, job.threads);
-    while let Some(fit) = fits.get_mut(&profile).filter(|f| !f.ended(&job.recipe, profile)) {
-        let (before, total) = (ahead.done, ahead.total);
-        trainer.epoch(fit, |batch| tell(Event::Batches { done: before + u64::from(batch), total }))?;
-        ahead.done += u64::from(job.recipe.batches);
-        let epoch = fit.curve.len();
-        let (loss, best) = (fit.curve[epoch - 1], fit.best().is_some_and(|(e, _)| e == epoch));
-        file::write(&job.out.join(checkpoint::FILE), &checkpoint::to_bytes(name, fits))?;
-        tell(Event::Epoch { profile, epoch, of: job.recipe.epochs_of(profile), loss, best });
-    }
-    // What an early end leaves undone is not ahead any more.
-    let had = fits.get(&profile).map_or(0, |f| f.curve.len() as u64);
-    ahead.total -= (u64::from(job.recipe.epochs_of(profile)) - had) * u64::from(job.recipe.batches);
-    Ok(())
-}
-
-fn begin(recipe: &Recipe, profile: Profile, init: Option<&Init>) -> Fit {
-    let mut rng = generator(recipe.seed, profile, u64::MAX);
-    let drawn = |rng: &mut _| {
-        let shape = Shape { input: INPUT, hidden: recipe.hidden, stats: STATS, width: recipe.width };
-        (shape, shape.draw(rng))
-    };
-    let (shape, params) = init.and_then(|i| i.start(profile, &mut rng)).unwrap_or_else(|| drawn(&mut rng));
-    Fit::new(shape, params)
-}
-
-/// Puts the model together, looks at it as it will be served, and writes model and card.
-fn finish(
-    job: &Job,
-    data: &Data,
-    init: Option<&Init>,
-    fits: &BTreeMap<Profile, Fit>,
-    tell: &mut dyn FnMut(Event<'_>),
-) -> Result<Card, TrainError> {
-    let (other, from) = match init {
-        Some(Init::Model(model)) => (model.as_ref().clone(), "--init"),
-        _ => (LstmModel::shipped()?, "the shipped model"),
-    };
-    let mut sets = BTreeMap::new();
-    for profile in Profile::ALL {
-        let kept = || Shape::of(other.weights(profile));
-        if let Some(set) = fits.get(&profile).map(|f| (f.shape, f.best.clone())).or_else(kept) {
-            sets.insert(profile, set);
+impl Run<'_> {
+    /// Trains one weight set to its end.
+    fn train(
+        &self,
+        profile: Profile,
+        fits: &mut BTreeMap<Profile, Fit>,
+        ahead: &mut Ahead,
+        tell: &mut dyn FnMut(Event<'_>),
+    ) -> Result<(), TrainError> {
+        let (job, data) = (self.job, &self.data);
+        let sets: Vec<&DataSet> = usable(&data.train, profile).collect();
+        let judge: Vec<&DataSet> = usable(&data.judge, profile).collect();
+        let fit = fits.entry(profile).or_insert_with(|| self.begin(profile));
+        let series = sets.iter().map(|s| s.usable().count()).sum();
+        tell(Event::Begins { profile, sets: sets.len(), series, epochs: fit.curve.len() });
+        let trainer = Trainer::new(&job.recipe, profile, sets, &judge, job.threads);
+        while let Some(fit) = fits.get_mut(&profile).filter(|f| !f.ended(&job.recipe, profile)) {
+            let (before, total) = (ahead.done, ahead.total);
+            trainer.epoch(fit, |batch| tell(Event::Batches { done: before + u64::from(batch), total }))?;
+            ahead.done += u64::from(job.recipe.batches);
+            let epoch = fit.curve.len();
+            let (loss, best) = (fit.curve[epoch - 1], fit.best().is_some_and(|(e, _)| e == epoch));
+            file::write(&job.out.join(checkpoint::FILE), &checkpoint::to_bytes(&self.name, fits))?;
+            tell(Event::Epoch { profile, epoch, of: job.recipe.epochs_of(profile), loss, best });
         }
+        // What an early end leaves undone is not ahead any more.
+        let had = fits.get(&profile).map_or(0, |f| f.curve.len() as u64);
+        ahead.total -= (u64::from(job.recipe.epochs_of(profile)) - had) * u64::from(job.recipe.batches);
+        Ok(())
     }
-    let bytes = file::model(&sets);
-    let model = LstmModel::from_safetensors(&bytes)?;
-    let (mut groups, mut ids) = (BTreeMap::new(), BTreeSet::new());
-    for profile in Profile::ALL {
-        let Some(fit) = fits.get(&profile) else {
-            groups.insert(profile.name(), Group::Kept { kept_from: from.to_owned() });
-            continue;
+
+    fn begin(&self, profile: Profile) -> Fit {
+        let (recipe, init) = (&self.job.recipe, &self.init);
+        let mut rng = generator(recipe.seed, profile, u64::MAX);
+        let drawn = |rng: &mut _| {
+            let shape = Shape { input: INPUT, hidden: recipe.hidden, stats: STATS, width: recipe.width };
+            (shape, shape.draw(rng))
         };
-        let mut calib = BTreeMap::new();
-        for set in usable(&data.judge, profile) {
-            let figures = evaluate(&model, set, job.threads)?;
-            tell(Event::Figures { set: &set.name, figures: &figures });
-            calib.insert(set.name.clone(), figures);
-        }
-        let trained_on = usable(&data.train, profile);
-        ids.extend(trained_on.flat_map(|s| s.usable().map(|(_, s)| s.id.clone())));
-        let series = usable(&data.train, profile).map(|s| (s.name.clone(), s.usable().count())).collect();
-        groups.insert(
-            profile.name(),
-            Group::Trained(Box::new(Trained::new(fit, series, data.judged_by, calib))),
-        );
+        let (shape, params) =
+            init.as_ref().and_then(|i| i.start(profile, &mut rng)).unwrap_or_else(|| drawn(&mut rng));
+        Fit::new(shape, params)
     }
-    let card = Card::new(&bytes, &job.recipe, &job.command, job.version, groups, &ids);
-    // Numbers and strings always become JSON.
-    let text = serde_json::to_string_pretty(&card).unwrap_or_default() + "\n";
-    file::write(&job.out.join(MODEL), &bytes)?;
-    file::write(&job.out.join(CARD), text.as_bytes())?;
-    // The model is there; a checkpoint that stays behind does no harm.
-    let _ = fs::remove_file(job.out.join(checkpoint::FILE));
-    Ok(card)
+
+    /// Puts the model together, looks at it as it will be served, and writes model and card.
+    fn finish(
+        &self,
+        fits: &BTreeMap<Profile, Fit>,
+        tell: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Card, TrainError> {
+        let (job, data) = (self.job, &self.data);
+        let (other, from) = match &self.init {
+            Some(Init::Model(model)) => (model.as_ref().clone(), "--init"),
+            _ => (LstmModel::shipped()?, "the shipped model"),
+        };
+        let mut sets = BTreeMap::new();
+        for profile in Profile::ALL {
+            let kept = || Shape::of(other.weights(profile));
+            if let Some(set) = fits.get(&profile).map(|f| (f.shape, f.best.clone())).or_else(kept) {
+                sets.insert(profile, set);
+            }
+        }
+        let bytes = file::model(&sets);
+        let model = LstmModel::from_safetensors(&bytes)?;
+        let (mut groups, mut ids) = (BTreeMap::new(), BTreeSet::new());
+        for profile in Profile::ALL {
+            let Some(fit) = fits.get(&profile) else {
+                groups.insert(profile.name(), Group::Kept { kept_from: from.to_owned() });
+                continue;
+            };
+            let mut calib = BTreeMap::new();
+            for set in usable(&data.judge, profile) {
+                let figures = evaluate(&model, set, job.threads)?;
+                tell(Event::Figures { set: &set.name, figures: &figures });
+                calib.insert(set.name.clone(), figures);
+            }
+            let trained_on = usable(&data.train, profile);
+            ids.extend(trained_on.flat_map(|s| s.usable().map(|(_, s)| s.id.clone())));
+            let series = usable(&data.train, profile).map(|s| (s.name.clone(), s.usable().count())).collect();
+            groups.insert(
+                profile.name(),
+                Group::Trained(Box::new(Trained::new(fit, series, data.judged_by, calib))),
+            );
+        }
+        let card = Card::new(&bytes, &job.recipe, &job.command, job.version, groups, &ids);
+        // Numbers and strings always become JSON.
+        let text = serde_json::to_string_pretty(&card).unwrap_or_default() + "\n";
+        file::write(&job.out.join(MODEL), &bytes)?;
+        file::write(&job.out.join(CARD), text.as_bytes())?;
+        // The model is there; a checkpoint that stays behind does no harm.
+        let _ = fs::remove_file(job.out.join(checkpoint::FILE));
+        Ok(card)
+    }
 }

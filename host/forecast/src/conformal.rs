@@ -7,17 +7,12 @@ use foreshade_types::LEVELS;
 use crate::lanes::{LANES, Lane};
 use crate::lstm::Profile;
 
-/// How the shifts move. Chosen on the calibration split of the bench.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Tuning {
-    /// Step of a shift per outcome, in units of the window's scale.
-    pub(crate) gamma: f32,
-}
-
-impl Default for Tuning {
-    fn default() -> Self {
-        Self { gamma: 0.02 }
-    }
+/// Step of a shift per outcome, in units of the window's scale. Chosen on the calibration split of the bench.
+///
+/// Bounds from a window alone are behind when the spread changes, so they are corrected fast; the model sees the last hour
+/// beside the window and is ahead of it, and a fast correction would only add its own noise.
+pub(crate) fn gamma(target: Option<usize>) -> f32 {
+    if target.is_some() { 0.01 } else { 0.02 }
 }
 
 /// A shift this many scales away explains nothing any more; it would take too long to come back.
@@ -52,10 +47,10 @@ impl Shifts {
 
     /// Takes the outcomes (NaN = unknown) of shifted quantiles that [`Self::apply`] gave.
     #[inline(always)]
-    pub(crate) fn learn(&mut self, t: &Tuning, shifted: &[Lane; 5], y: &Lane, scale: &Lane) {
+    pub(crate) fn learn(&mut self, gamma: f32, shifted: &[Lane; 5], y: &Lane, scale: &Lane) {
         for i in (0..LEVELS.len()).filter(|&i| i != MEDIAN) {
             // P(y > q) is to be 1 - level: for a lower bound being above is the rule, for an upper one the miss.
-            let (hit, miss) = (t.gamma * LEVELS[i], t.gamma * (LEVELS[i] - 1.0));
+            let (hit, miss) = (gamma * LEVELS[i], gamma * (LEVELS[i] - 1.0));
             for l in 0..LANES {
                 let above = y[l] - shifted[i][l];
                 let step = if above > 0.0 { hit } else { miss };
@@ -123,9 +118,8 @@ mod tests {
 
     #[test]
     fn misses_move_out_and_hits_move_in() {
-        let t = Tuning { gamma: 0.1 };
         let mut s = Shifts::starting([0.0; 5]);
-        s.learn(&t, &all([1.0, 2.0, 3.0, 4.0, 5.0]), &[4.5; LANES], &[1.0; LANES]);
+        s.learn(0.1, &all([1.0, 2.0, 3.0, 4.0, 5.0]), &[4.5; LANES], &[1.0; LANES]);
         let want = [0.1 * 0.05, 0.0, 0.1 * 0.9, 0.1 * 0.95, -0.1 * 0.01];
         for (got, want) in s.0.iter().zip(want) {
             assert!((got[0] - want).abs() < 1e-6, "{got:?} {want}");
@@ -137,9 +131,9 @@ mod tests {
     #[test]
     fn a_tie_and_an_unknown_outcome_move_nothing() {
         let mut s = Shifts::starting([0.0; 5]);
-        s.learn(&Tuning::default(), &all([0.0; 5]), &[0.0; LANES], &[0.5; LANES]);
+        s.learn(0.02, &all([0.0; 5]), &[0.0; LANES], &[0.5; LANES]);
         assert_eq!(s, Shifts::starting([0.0; 5]));
-        s.learn(&Tuning::default(), &all([0.0; 5]), &[f32::NAN; LANES], &[0.5; LANES]);
+        s.learn(0.02, &all([0.0; 5]), &[f32::NAN; LANES], &[0.5; LANES]);
         assert_eq!(s, Shifts::starting([0.0; 5]));
     }
 

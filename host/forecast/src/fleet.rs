@@ -8,7 +8,8 @@ use foreshade_types::{Horizon, Resource, SeriesForecast, Transform};
 use thiserror::Error;
 
 use crate::STEPS_MAX;
-use crate::group::{Plan, Tuning};
+use crate::ensemble;
+use crate::group::Plan;
 use crate::history;
 use crate::lstm::{CADENCE_S, LstmModel, MODEL_HORIZONS};
 use crate::set::{self, Set};
@@ -120,7 +121,7 @@ impl Fleet {
             horizons: config.horizons.clone(),
             places: history::places(&config.horizons),
             targets: config.horizons.iter().map(target).collect(),
-            tuning: Tuning::default(),
+            tuning: ensemble::Tuning::default(),
         };
         let model = model.filter(|_| plan.targets.iter().any(Option::is_some));
         let sets = Set::all(&config.series, &plan, model.as_deref(), &mut engine)?;

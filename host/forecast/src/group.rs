@@ -16,13 +16,6 @@ use crate::{SAMPLES_MIN, WINDOW};
 /// Samples before the LSTM speaks: it was trained on no series shorter than two hours.
 const LEARNED_MIN: usize = 24;
 
-/// Constants of the state machine.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Tuning {
-    pub(crate) ensemble: ensemble::Tuning,
-    pub(crate) conformal: conformal::Tuning,
-}
-
 /// What every group of a fleet shares.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -30,7 +23,7 @@ pub(crate) struct Plan {
     pub(crate) places: Vec<Place>,
     /// Which output of the LSTM each horizon is.
     pub(crate) targets: Vec<Option<usize>>,
-    pub(crate) tuning: Tuning,
+    pub(crate) tuning: ensemble::Tuning,
 }
 
 /// A forecast whose outcome is not known yet.
@@ -113,7 +106,7 @@ impl Group {
             for (y, history) in y.iter_mut().zip(histories.iter()) {
                 *y = history.outcome(horizon).unwrap_or(f32::NAN);
             }
-            track.learn(&plan.tuning, slot, &y);
+            track.learn(&plan.tuning, conformal::gamma(plan.targets[i]), slot, &y);
             let voices = &mut track.pending[slot].voices;
             for (l, history) in histories.iter().enumerate() {
                 let told = history.observed() >= SAMPLES_MIN;
@@ -183,7 +176,7 @@ impl Group {
                     *q = each(|l| to_points(raw[l], self.last[l], self.scale[l]));
                 }
             }
-            let (q, total) = track.ensemble.combine(&plan.tuning.ensemble, &pending.voices);
+            let (q, total) = track.ensemble.combine(&plan.tuning, &pending.voices);
             pending.shifted = track.shifts.apply(&q, &self.scale);
             for row in &mut pending.shifted {
                 (0..LANES).for_each(|l| row[l] = grid::near(row[l]));
@@ -209,11 +202,11 @@ impl Group {
 
 impl Track {
     #[inline(always)]
-    fn learn(&mut self, t: &Tuning, slot: usize, y: &Lane) {
+    fn learn(&mut self, t: &ensemble::Tuning, gamma: f32, slot: usize, y: &Lane) {
         let p = &mut self.pending[slot];
         let y = each(|l| if p.made[l] > 0.0 { y[l] } else { f32::NAN });
-        self.ensemble.learn(&t.ensemble, &p.voices, &y, &p.scale);
-        self.shifts.learn(&t.conformal, &p.shifted, &y, &p.scale);
+        self.ensemble.learn(t, &p.voices, &y, &p.scale);
+        self.shifts.learn(gamma, &p.shifted, &y, &p.scale);
     }
 }
 

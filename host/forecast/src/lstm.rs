@@ -71,7 +71,7 @@ pub enum ModelError {
         got: usize,
     },
     /// Not safetensors.
-    #[error("model file is not valid safetensors ({0}); train one with tools/train_lstm.py")]
+    #[error("model file is not valid safetensors ({0}); train one with `foreshade train`")]
     Container(String),
     /// A metadata key is absent or has another value.
     #[error("model file says {key} = {got}, this version reads {want}; train the model again")]

@@ -159,7 +159,7 @@ impl Past {
             let z = counts.select(x - differenced.select(filled, m.mean), zero);
             let mut said = m.theta * e;
             for j in 0..m.order.min(t) {
-                said = said + m.phi[j] * row(simd, &self.z, t - 1 - j);
+                said += m.phi[j] * row(simd, &self.z, t - 1 - j);
             }
             e = counts.select(z - said, zero);
             filled = known.select(x, filled);
@@ -191,7 +191,7 @@ impl Past {
             for h in 0..steps {
                 let mut f = shock;
                 for j in 0..m.order {
-                    f = f + m.phi[j] * path[P_MAX + h - 1 - j];
+                    f += m.phi[j] * path[P_MAX + h - 1 - j];
                 }
                 path[P_MAX + h] = f;
                 shock = zero;
@@ -199,7 +199,7 @@ impl Past {
             let mut sum = row(simd, &self.filled, k);
             let mut point = [zero; STEPS_MAX];
             for h in 0..steps {
-                sum = sum + path[P_MAX + h];
+                sum += path[P_MAX + h];
                 point[h] = differenced.select(sum, m.mean + path[P_MAX + h]);
             }
             let begun = row(simd, &self.begun, k).simd_gt(zero);
@@ -230,7 +230,7 @@ impl Past {
             let x = row(simd, &self.raw, t);
             let known = x.simd_eq(x);
             most = known.select(x.max(most), most);
-            there = there + known.select(one, zero);
+            there += known.select(one, zero);
         }
         let enough = (there + there).simd_ge(S::f32s::splat(simd, n as f32));
         enough.select(most, S::f32s::splat(simd, f32::NAN))

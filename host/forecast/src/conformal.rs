@@ -4,7 +4,7 @@
 
 use foreshade_types::LEVELS;
 
-use crate::lanes::{LANES, Lane};
+use crate::lanes::{LANES, Lane, each};
 use crate::lstm::Profile;
 
 /// Step of a shift per outcome, in units of the window's scale. Chosen on the calibration split of the bench.
@@ -66,19 +66,17 @@ impl Shifts {
 /// Quantiles in order, none negative; the median stays where it is.
 #[inline(always)]
 pub(crate) fn in_order(shifted: &[Lane; 5]) -> [Lane; 5] {
-    let mut q = *shifted;
-    for row in &mut q {
-        (0..LANES).for_each(|l| row[l] = row[l].max(0.0));
-    }
-    for l in 0..LANES {
-        let mid = q[MEDIAN][l];
-        q[0][l] = q[0][l].min(mid);
-        let [a, b, c] = [q[2][l].max(mid), q[3][l].max(mid), q[4][l].max(mid)];
-        let (a, b) = (a.min(b), a.max(b));
-        let (b, c) = (b.min(c), b.max(c));
-        (q[2][l], q[3][l], q[4][l]) = (a.min(b), a.max(b), c);
-    }
-    q
+    let positive = |row: &Lane| each(|l| row[l].max(0.0));
+    let mid = positive(&shifted[MEDIAN]);
+    let low = positive(&shifted[0]);
+    let over = |i: usize| each(|l| shifted[i][l].max(mid[l]));
+    let (smaller, larger) =
+        (|a: &Lane, b: &Lane| each(|l| a[l].min(b[l])), |a: &Lane, b: &Lane| each(|l| a[l].max(b[l])));
+    let (a, b, c) = (over(2), over(3), over(4));
+    let (a, b) = (smaller(&a, &b), larger(&a, &b));
+    let (b, c) = (smaller(&b, &c), larger(&b, &c));
+    let (a, b) = (smaller(&a, &b), larger(&a, &b));
+    [smaller(&low, &mid), mid, a, b, c]
 }
 
 /// Split conformal start (Papadopoulos et al., "Inductive confidence machines for regression", 2002): what the quantiles of

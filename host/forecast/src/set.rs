@@ -179,4 +179,4 @@ fn row(said: &[f32], first: usize, target: usize, level: usize) -> Lane {
     lanes
 }
 
-const _: () = assert!(INPUT + STATS == 54 && spec::GROUP % LANES == 0);
+const _: () = assert!(INPUT + STATS == 54 && spec::GROUP.is_multiple_of(LANES));

@@ -59,6 +59,19 @@ pub(crate) struct Orders {
     pub(crate) drifts: Order,
 }
 
+impl Orders {
+    fn new() -> Self {
+        Self {
+            values: Order::new(),
+            recent: Order::new(),
+            peaks: Order::new(),
+            moves: Order::new(),
+            rises: Order::new(),
+            drifts: Order::new(),
+        }
+    }
+}
+
 /// Outcomes of a horizon that the features do not know.
 #[derive(Debug, Clone)]
 enum Extra {
@@ -110,14 +123,7 @@ impl History {
             len: 0,
             observed: 0,
             age: 0,
-            orders: Orders {
-                values: Order::new(),
-                recent: Order::new(),
-                peaks: Order::new(),
-                moves: Order::new(),
-                rises: Order::new(),
-                drifts: Order::new(),
-            },
+            orders: Orders::new(),
             extra: horizons.iter().zip(places(horizons)).filter_map(extra).collect(),
         }
     }
@@ -280,14 +286,7 @@ impl History {
         let (newest, age) = (self.newest, self.age);
         self.len = 0;
         self.observed = 0;
-        self.orders = Orders {
-            values: Order::new(),
-            recent: Order::new(),
-            peaks: Order::new(),
-            moves: Order::new(),
-            rises: Order::new(),
-            drifts: Order::new(),
-        };
+        self.orders = Orders::new();
         for extra in &mut self.extra {
             match extra {
                 Extra::Step { rises, .. } => *rises = Order::new(),

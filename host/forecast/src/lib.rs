@@ -21,6 +21,8 @@
 pub mod aggregate;
 pub mod anomaly;
 mod arima;
+mod bank;
+pub mod behaviour;
 mod conformal;
 mod ensemble;
 pub mod exact;

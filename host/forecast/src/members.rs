@@ -10,7 +10,7 @@ use crate::order::Level;
 use crate::quantile::{at_levels, peak};
 
 /// Members of the ensemble.
-pub(crate) const COUNT: usize = 4;
+pub(crate) const COUNT: usize = 5;
 /// The last value plus what the outcome was above it before.
 pub(crate) const LAST: usize = 0;
 /// What the outcome was before.
@@ -19,6 +19,8 @@ pub(crate) const RECENT: usize = 1;
 pub(crate) const ARIMA: usize = 2;
 /// The LSTM.
 pub(crate) const LSTM: usize = 3;
+/// The feed-forward network of its behaviour.
+pub(crate) const MLP: usize = 4;
 
 /// Outcomes a member must have seen in the window before it speaks.
 pub(crate) const OUTCOMES_MIN: usize = 6;

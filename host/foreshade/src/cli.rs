@@ -247,7 +247,10 @@ pub struct TrainArgs {
     /// Train only this weight set, cpu or other (memory, disk, network); the shipped model gives the other
     #[arg(long, value_name = "NAME", value_parser = ["cpu", "other"])]
     pub profile: Option<String>,
-    /// Epochs at most; 12 for cpu and 24 for other by default
+    /// Train only these networks; the others are those of --init or of the shipped model
+    #[arg(long, value_name = "NAME", value_parser = ["lstm", "mlp"])]
+    pub member: Option<String>,
+    /// Epochs at most; 12 for cpu and 24 for other by default, a quarter for a behaviour's network
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub epochs: Option<u32>,
     /// Traces to judge each epoch by; a tenth of the VMs, held out, by default
@@ -268,6 +271,9 @@ pub struct TrainArgs {
     /// Units of the head, unless --init brings one
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub width: Option<u16>,
+    /// Behaviours that get a feed-forward network of their own; 0 = none, and no such network for all series either
+    #[arg(long, value_name = "N", default_value_t = Recipe::default().behaviours as u8, value_parser = clap::value_parser!(u8).range(0..=16))]
+    pub behaviours: u8,
     /// Days of series in a batch, over all columns and files
     #[arg(long, value_name = "N", default_value_t = Recipe::default().batch as u32, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub batch: u32,

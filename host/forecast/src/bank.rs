@@ -1,0 +1,121 @@
+//! The feed-forward networks of a set: every series is a lane of the network of its behaviour.
+//!
+//! They run on the kernel of the LSTM, from zero at every tick, so a lane has no state and may change networks at any time:
+//! what is said of a series depends on its features and its kind alone.
+
+use foreshade_accel::lstm_step::{LEVELS, RESET, STEP, TARGETS};
+use foreshade_accel::{AccelError, Engine, spec};
+
+use crate::behaviour::{Behaviours, Seen, traits};
+use crate::features::INPUT;
+use crate::group::Group;
+use crate::lanes::{LANES, Lane, ZERO};
+use crate::lstm::{LstmFleet, Mlps};
+
+/// Outputs of a network.
+const OUTPUTS: usize = TARGETS * LEVELS;
+
+/// The networks and who is heard by which.
+#[derive(Debug)]
+pub(crate) struct Bank {
+    behaviours: Behaviours,
+    nets: Vec<Net>,
+    /// By lane of the set.
+    seen: Vec<Seen>,
+    /// Has a lane changed networks since they were dealt out?
+    moved: bool,
+    /// What was said last, [group][target x level].
+    said: Vec<[Lane; OUTPUTS]>,
+}
+
+/// One network and its lanes.
+#[derive(Debug)]
+struct Net {
+    fleet: LstmFleet,
+    /// Lanes of the set, ascending.
+    lanes: Vec<u32>,
+    /// Lanes that its state has room for.
+    room: usize,
+}
+
+impl Bank {
+    /// Loads the networks, all series with the general one.
+    pub(crate) fn new(mlps: &Mlps, engine: &mut Engine, series: usize) -> Result<Self, AccelError> {
+        let mut nets = Vec::new();
+        for (i, weights) in mlps.nets.iter().enumerate() {
+            let room = if i == 0 { series } else { 0 };
+            nets.push(Net { fleet: LstmFleet::of(weights, engine, room)?, lanes: Vec::new(), room });
+        }
+        Ok(Self {
+            behaviours: mlps.behaviours.clone(),
+            nets,
+            seen: vec![Seen::default(); series],
+            moved: true,
+            said: vec![[ZERO; OUTPUTS]; series.div_ceil(LANES)],
+        })
+    }
+
+    /// Looks at the behaviour of a lane that has so many samples in its window.
+    pub(crate) fn look(&mut self, lane: usize, observed: usize, group: &Group) {
+        let stat = |i: usize| group.features[INPUT + i][lane % LANES];
+        self.moved |= self.seen[lane].look(&self.behaviours, observed, traits(stat));
+    }
+
+    /// Sends the tick.
+    pub(crate) fn submit(&mut self, engine: &mut Engine, groups: &[Group]) -> Result<(), AccelError> {
+        if self.moved {
+            self.deal(engine)?;
+        }
+        for net in self.nets.iter_mut().filter(|n| !n.lanes.is_empty()) {
+            let own = &net.lanes;
+            net.fleet.submit_rows(engine, |mode, x, stats, lanes| {
+                for (to, &lane) in own.iter().enumerate() {
+                    let (group, l) = (&groups[lane as usize / LANES], lane as usize % LANES);
+                    if !group.begun[l] {
+                        continue;
+                    }
+                    mode[to] = STEP | RESET;
+                    let (input, rest) = group.features.split_at(INPUT);
+                    input.iter().enumerate().for_each(|(i, row)| x[i * lanes + to] = row[l]);
+                    rest.iter().enumerate().for_each(|(i, row)| stats[i * lanes + to] = row[l]);
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Waits for it.
+    pub(crate) fn collect(&mut self, engine: &mut Engine) -> Result<(), AccelError> {
+        for net in self.nets.iter_mut().filter(|n| !n.lanes.is_empty()) {
+            let out = net.fleet.collect_rows(engine)?.f32();
+            for (from, &lane) in net.lanes.iter().enumerate() {
+                let (to, l) = (&mut self.said[lane as usize / LANES], lane as usize % LANES);
+                let first = spec::blocked(from, 0, OUTPUTS);
+                to.iter_mut().enumerate().for_each(|(o, row)| row[l] = out[first + o * spec::GROUP]);
+            }
+        }
+        Ok(())
+    }
+
+    /// What was said last of a group.
+    pub(crate) fn row(&self, group: usize, target: usize, level: usize) -> Lane {
+        self.said[group][target * LEVELS + level]
+    }
+
+    /// Deals the lanes out to the networks.
+    fn deal(&mut self, engine: &mut Engine) -> Result<(), AccelError> {
+        self.nets.iter_mut().for_each(|n| n.lanes.clear());
+        for (lane, seen) in self.seen.iter().enumerate() {
+            self.nets[seen.kind().map_or(0, |k| k + 1)].lanes.push(lane as u32);
+        }
+        for net in &mut self.nets {
+            if net.lanes.len() > net.room {
+                // More than is needed now, so that one more does not move it again.
+                net.room = (net.lanes.len() * 5 / 4).next_multiple_of(spec::GROUP);
+                net.fleet.resize(engine, net.room)?;
+            }
+        }
+        self.moved = false;
+        Ok(())
+    }
+}

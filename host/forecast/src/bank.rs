@@ -119,3 +119,78 @@ impl Bank {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::WINDOW;
+    use crate::behaviour::TRAITS;
+    use crate::features::STATS;
+    use crate::group::Plan;
+    use crate::lstm::Profile;
+    use foreshade_accel::lstm_step::{Cell, GATES, Head, Weights};
+    use foreshade_accel::{OpenOptions, open};
+
+    /// A network that says `says` of everything, plus a little of what its cell remembers.
+    fn net(says: f32) -> Weights {
+        let cell = Cell {
+            input: INPUT,
+            hidden: 1,
+            w_ih: vec![0.5; GATES * INPUT],
+            w_hh: vec![0.0; GATES],
+            b_ih: vec![1.0; GATES],
+            b_hh: vec![0.0; GATES],
+        };
+        let mut w1 = vec![0.0; 1 + STATS];
+        w1[0] = 1.0;
+        let head = Head {
+            stats: STATS,
+            width: 1,
+            w1,
+            b1: vec![0.0],
+            w2: vec![0.1; OUTPUTS],
+            b2: vec![says; OUTPUTS],
+        };
+        Weights::new(vec![cell], Some(head)).unwrap()
+    }
+
+    fn plan() -> Plan {
+        Plan { horizons: vec![], places: vec![], targets: vec![], tuning: crate::ensemble::Tuning::default() }
+    }
+
+    #[test]
+    fn a_series_is_heard_by_the_network_of_its_behaviour_which_remembers_nothing() {
+        let mut engine = open("cpu", &OpenOptions::default()).unwrap();
+        let mlps = Mlps {
+            behaviours: Behaviours { centres: vec![[0.0; TRAITS], [4.0; TRAITS]], unit: [1.0; TRAITS] },
+            nets: vec![net(10.0), net(20.0), net(30.0)],
+        };
+        let series = 3 * LANES;
+        let mut bank = Bank::new(&mlps, &mut engine, series).unwrap();
+        let mut groups: Vec<Group> = (0..3).map(|_| Group::new(&plan(), Profile::Cpu)).collect();
+        for group in &mut groups {
+            group.begun = [true; LANES];
+            // Every second lane is of the second kind.
+            group.features.iter_mut().for_each(|row| (0..LANES).for_each(|l| row[l] = (l % 2) as f32 * 4.0));
+        }
+        let mut hear = |bank: &mut Bank| {
+            bank.submit(&mut engine, &groups).unwrap();
+            bank.collect(&mut engine).unwrap();
+            [0, 1, 2].map(|g| bank.row(g, 3, 1))
+        };
+        let young = hear(&mut bank);
+        assert!(young.as_flattened().iter().all(|v| (10.0..10.2).contains(v)), "{young:?}");
+        assert_eq!(hear(&mut bank), young, "the same features, the same words");
+        for lane in 0..series - LANES {
+            bank.look(lane, WINDOW, &groups[lane / LANES]);
+        }
+        let known = hear(&mut bank);
+        for (lane, said) in known.as_flattened().iter().enumerate() {
+            let want = if lane >= series - LANES { 10.0 } else { [20.0, 30.0][lane % 2] };
+            assert!((want..want + 0.2).contains(said), "lane {lane}: {said}");
+        }
+        // A lane whose past was forgotten goes back.
+        bank.look(5, 20, &groups[0]);
+        assert!((10.0..10.2).contains(&hear(&mut bank)[0][5]));
+    }
+}

@@ -7,7 +7,7 @@ use foreshade_accel::lstm_step::{LEVELS, RESET, STEP, TARGETS};
 use foreshade_accel::{AccelError, Engine, spec};
 
 use crate::behaviour::{Behaviours, Seen, traits};
-use crate::features::INPUT;
+use crate::features::{INPUT, STATS};
 use crate::group::Group;
 use crate::lanes::{LANES, Lane, ZERO};
 use crate::lstm::{LstmFleet, Mlps};
@@ -69,15 +69,16 @@ impl Bank {
         for net in self.nets.iter_mut().filter(|n| !n.lanes.is_empty()) {
             let own = &net.lanes;
             net.fleet.submit_rows(engine, |mode, x, stats, lanes| {
-                for (to, &lane) in own.iter().enumerate() {
-                    let (group, l) = (&groups[lane as usize / LANES], lane as usize % LANES);
-                    if !group.begun[l] {
-                        continue;
+                for (own, first) in own.chunks(spec::GROUP).zip((0..).step_by(spec::GROUP)) {
+                    let of = |lane: &u32| (&groups[*lane as usize / LANES], *lane as usize % LANES);
+                    for (mode, (group, l)) in mode[first..].iter_mut().zip(own.iter().map(of)) {
+                        *mode = if group.begun[l] { STEP | RESET } else { 0 };
                     }
-                    mode[to] = STEP | RESET;
-                    let (input, rest) = group.features.split_at(INPUT);
-                    input.iter().enumerate().for_each(|(i, row)| x[i * lanes + to] = row[l]);
-                    rest.iter().enumerate().for_each(|(i, row)| stats[i * lanes + to] = row[l]);
+                    for row in 0..INPUT + STATS {
+                        let (to, i) = if row < INPUT { (&mut *x, row) } else { (&mut *stats, row - INPUT) };
+                        let to = to[i * lanes + first..].iter_mut();
+                        to.zip(own.iter().map(of)).for_each(|(to, (group, l))| *to = group.features[row][l]);
+                    }
                 }
             })?;
         }
@@ -125,7 +126,6 @@ mod tests {
     use super::*;
     use crate::WINDOW;
     use crate::behaviour::TRAITS;
-    use crate::features::STATS;
     use crate::group::Plan;
     use crate::lstm::Profile;
     use foreshade_accel::lstm_step::{Cell, GATES, Head, Weights};

@@ -228,3 +228,39 @@ fn readiness(history: &History) -> Readiness {
 fn mean(q: &[Lane; 5], lane: usize) -> f32 {
     0.275 * q[0][lane] + 0.425 * q[1][lane] + 0.225 * q[2][lane] + 0.045 * q[3][lane] + 0.03 * q[4][lane]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::places;
+
+    #[test]
+    fn the_networks_are_averaged_by_how_well_they_did() {
+        let horizons = vec![Horizon::Peak(6)];
+        let plan = Plan {
+            places: places(&horizons),
+            targets: vec![Some(0)],
+            tuning: ensemble::Tuning::default(),
+            horizons,
+        };
+        let mut group = Group::new(&plan, Profile::Cpu);
+        let mut histories = vec![History::new(&plan.horizons); LANES];
+        let mut out = vec![crate::set::blank(&plan); LANES];
+        // A level of 50 that every window, and the LSTM, says goes on; the other network says one point more.
+        let (lstm, mlp) = (|_: usize, _: usize| ZERO, |_: usize, _: usize| [2.0; LANES]);
+        let mut medians = vec![];
+        for tick in 0..60 {
+            group.observe(&plan, tick, &mut histories, &[50.0; LANES]);
+            group.conclude(&plan, tick, [Some(&lstm), Some(&mlp)], &mut vec![], &mut out);
+            medians.push(out[3].quantiles[0].0[1]);
+        }
+        assert_eq!(medians[LEARNED_MIN - 2], 50.0, "a young series: the windows alone");
+        let first = 50.0 + 4.0 / (1.0 + 1.0 + 8.0 + 4.0);
+        assert!((medians[LEARNED_MIN - 1] - first).abs() < 1.0 / 64.0, "by what they are worth at first");
+        assert!(
+            (medians[59] - 50.0).abs() < 1.0 / 64.0,
+            "whoever missed is not heard any more: {}",
+            medians[59]
+        );
+    }
+}

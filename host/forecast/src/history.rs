@@ -157,16 +157,10 @@ impl History {
         self.known[usize::from(slot >> 6)] >> (slot & 63) & 1 == 1
     }
 
-    /// The window, oldest first, gaps filled; `to` is at least as long.
+    /// The window, oldest first, gaps filled.
     #[inline(always)]
     pub(crate) fn copy_to<'a>(&self, to: &'a mut [f32; WINDOW]) -> &'a [f32] {
-        let n = self.len();
-        let end = usize::from(self.newest) + 1;
-        let to = &mut to[..n];
-        let wrapped = n.saturating_sub(end);
-        to[..wrapped].copy_from_slice(&self.x[SLOTS - wrapped..]);
-        to[wrapped..].copy_from_slice(&self.x[end + wrapped - n..end]);
-        to
+        in_a_row(&self.x, self.newest, self.len(), to)
     }
 
     /// The sample of `back` ticks ago, NaN = missing or before the first.
@@ -207,39 +201,35 @@ impl History {
     /// Brings every order up to date; `full`: a sample has left.
     #[inline(always)]
     fn order(&mut self, full: bool) {
-        let (x, peak, new, n) = (&self.x, &self.peak, self.newest, self.len());
-        // The slot that leaves, of an order whose entries reach back over `span` samples and are named by the newest.
-        let turn = |span: usize| {
+        let (new, n) = (self.newest, self.len());
+        let (mut window, mut peaks) = ([0.0; WINDOW], [0.0; WINDOW]);
+        let (w, p) = (in_a_row(&self.x, new, n, &mut window), in_a_row(&self.peak, new, n, &mut peaks));
+        // What leaves and comes, of an order whose entries reach back over `span` samples and are named by the newest.
+        let turn = |order: &mut Order, span: usize, rank: usize| {
             let leaves = full.then(|| new.wrapping_sub((WINDOW - span) as u8));
-            (leaves, (n > span).then_some(new))
+            order.turn(leaves, (n > span).then_some((new, rank)));
         };
-        let at = |s: u8| x[usize::from(s)];
         let o = &mut self.orders;
-        let (out, into) = turn(0);
-        o.values.turn(out, into, at);
-        o.recent.turn((n > RECENT).then(|| new.wrapping_sub(RECENT as u8)), into, at);
-        let (out, into) = turn(PEAK - 1);
-        o.peaks.turn(out, into, |s| peak[usize::from(s)]);
-        let (out, into) = turn(1);
-        o.moves.turn(out, into, |s| one_move(x, s));
-        let (out, into) = turn(PEAK);
-        o.rises.turn(out, into, |s| rise(x, peak, s, PEAK));
-        let (out, into) = turn(HOUR);
-        o.drifts.turn(out, into, |s| drift(x, s, HOUR));
+        turn(&mut o.values, 0, rank(w, 0));
+        let recent = rank(w, n.saturating_sub(RECENT));
+        o.recent.turn((n > RECENT).then(|| new.wrapping_sub(RECENT as u8)), Some((new, recent)));
+        turn(&mut o.peaks, PEAK - 1, rank(p, PEAK - 1));
+        turn(&mut o.moves, 1, rank_of_moves(w));
+        turn(&mut o.rises, PEAK, rank_of_changes(p, w, PEAK));
+        turn(&mut o.drifts, HOUR, rank_of_changes(w, w, HOUR));
         for extra in &mut self.extra {
             match extra {
                 Extra::Step { n, rises } => {
-                    let n = usize::from(*n);
-                    let (out, into) = turn(n);
-                    rises.turn(out, into, |s| drift(x, s, n));
+                    let span = usize::from(*n);
+                    turn(rises, span, rank_of_changes(w, w, span));
                 }
-                Extra::Peak { n, peak, peaks, rises } => {
-                    let n = usize::from(*n);
-                    peak[usize::from(new)] = largest(x, new, n.min(self.len as usize));
-                    let (out, into) = turn(n - 1);
-                    peaks.turn(out, into, |s| peak[usize::from(s)]);
-                    let (out, into) = turn(n);
-                    rises.turn(out, into, |s| rise(x, peak, s, n));
+                Extra::Peak { n: span, peak, peaks, rises } => {
+                    let span = usize::from(*span);
+                    peak[usize::from(new)] = largest(&self.x, new, span.min(n));
+                    let mut own = [0.0; WINDOW];
+                    let p = in_a_row(peak, new, n, &mut own);
+                    turn(peaks, span - 1, rank(p, span - 1));
+                    turn(rises, span, rank_of_changes(p, w, span));
                 }
             }
         }
@@ -418,6 +408,48 @@ impl History {
     pub(crate) fn smallest(&self, rank: usize) -> Option<f32> {
         self.orders.values.slots().get(rank).map(|&s| self.x[usize::from(s)])
     }
+}
+
+/// The newest `n` entries of a ring, oldest first.
+#[inline(always)]
+fn in_a_row<'a>(ring: &Ring, newest: u8, n: usize, to: &'a mut [f32; WINDOW]) -> &'a [f32] {
+    let end = usize::from(newest) + 1;
+    let to = &mut to[..n];
+    let wrapped = n.saturating_sub(end);
+    to[..wrapped].copy_from_slice(&ring[SLOTS - wrapped..]);
+    to[wrapped..].copy_from_slice(&ring[end + wrapped - n..end]);
+    to
+}
+
+/// How many of the values from the `first` on, but the last, are no larger than the last.
+#[inline(always)]
+fn rank(values: &[f32], first: usize) -> usize {
+    let Some((new, before)) = values.split_last() else { return 0 };
+    count(before.get(first..).unwrap_or_default().iter().copied(), *new)
+}
+
+/// The same of the moves from one sample to the next.
+#[inline(always)]
+fn rank_of_moves(w: &[f32]) -> usize {
+    let [.., b, a] = w else { return 0 };
+    let n = w.len();
+    count(w[1..n - 1].iter().zip(&w[..n - 2]).map(|(a, b)| (a - b).abs()), (a - b).abs())
+}
+
+/// The same of the changes from `from` to `span` samples later in `to`.
+#[inline(always)]
+fn rank_of_changes(to: &[f32], from: &[f32], span: usize) -> usize {
+    let n = to.len();
+    if n <= span {
+        return 0;
+    }
+    let changes = to[span..n - 1].iter().zip(&from[..n - 1 - span]).map(|(a, b)| a - b);
+    count(changes, to[n - 1] - from[n - 1 - span])
+}
+
+#[inline(always)]
+fn count(values: impl Iterator<Item = f32>, limit: f32) -> usize {
+    values.map(|v| u32::from(v <= limit)).sum::<u32>() as usize
 }
 
 #[inline(always)]

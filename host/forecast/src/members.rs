@@ -4,7 +4,6 @@
 
 use foreshade_types::Horizon;
 
-use crate::WINDOW;
 use crate::history::{History, Place};
 use crate::order::Level;
 use crate::quantile::{at_levels, peak};
@@ -42,8 +41,7 @@ pub(crate) fn speak(history: &History, horizon: Horizon, place: Place) -> [Optio
 #[cold]
 fn with_gaps(history: &History, horizon: Horizon) -> [Option<[f32; 5]>; 2] {
     let n = history.len();
-    let mut window = [0.0; WINDOW];
-    let filled = history.copy_to(&mut window);
+    let filled = history.window();
     let raw: Vec<f32> = (0..n).rev().map(|back| history.raw(back)).collect();
     let delay = horizon.delay_steps() as usize;
     let of = |w: &[f32]| peak(w).unwrap_or(f32::NAN);

@@ -190,6 +190,8 @@ impl Core {
         let of_series = config.resources.iter().flat_map(|r| std::iter::repeat_n(*r, vms)).collect();
         let (peak, step, half, hour) = horizon_steps(config.cadence_s);
         let scorer = Scorer::new(of_series, &Self::horizons(config.cadence_s), &[step, half, hour]);
+        let classes = config.vms.iter().map(|v| v.size.into()).collect::<Vec<_>>();
+        let scorer = scorer.by_class(classes.repeat(config.resources.len()));
         Self {
             arena: Arena::new(vms, COLUMNS, Tick(0)),
             fleet: FleetState(config.vms.iter().map(|v| VmState::new(v.size, v.host)).collect()),
@@ -224,7 +226,8 @@ impl Core {
         self.scorer.report()
     }
 
-    /// How often the bounds held so far, by resource and horizon, the horizon in seconds and 0 for the peak.
+    /// How often the bounds held so far, by resource (`cpu`; `cpu/small` for VMs of that class alone) and horizon, the
+    /// horizon in seconds and 0 for the peak.
     pub fn coverage(&self) -> BTreeMap<String, BTreeMap<u64, Held>> {
         let cadence_s = u64::from(self.config.cadence_s);
         let seconds = |(steps, held): (usize, Held)| (steps as u64 * cadence_s, held);

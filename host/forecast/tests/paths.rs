@@ -5,7 +5,7 @@
 mod common;
 
 use common::Lcg;
-use foreshade_forecast::paths::{Ahead, Part, PathSum, Paths};
+use foreshade_forecast::paths::{Ahead, Part, PathSum, Paths, Stretch};
 use foreshade_types::Quantiles;
 use proptest::prelude::*;
 
@@ -211,4 +211,44 @@ fn no_forecast_is_no_demand() {
     let wild = Ahead { step: 2, quantiles: Quantiles([f32::NAN, -5.0, -4.0, -3.0, f32::NAN]) };
     paths.draw(0, 1, &noise(7, 144), &[wild]);
     assert!(paths.of(0).iter().all(|d| *d == 0.0));
+}
+
+#[test]
+fn a_stretch_learns_to_be_missed_one_time_in_twenty() {
+    // Bounds that think the spread is half of what it is, and then twice.
+    let said = Quantiles([-1.645, 0.0, 1.282, 1.645, 2.326].map(|z| 1000.0 + 100.0 * z));
+    let (mut stretch, mut g) = (Stretch::default(), Lcg(11));
+    for (spread, near) in [(200.0, 2.0), (50.0, 0.5)] {
+        let mut missed = 0;
+        for i in 0..4000 {
+            let miss = 1000.0 + spread * g.normal() > stretch.bounds(said).q95();
+            stretch.learn(miss);
+            missed += u32::from(miss && i >= 1000);
+        }
+        assert!((100..=200).contains(&missed), "{missed} of 3000");
+        assert!((stretch.factor() / near - 1.0).abs() < 0.25, "{stretch:?}");
+    }
+    (0..10_000).for_each(|_| stretch.learn(true));
+    assert_eq!(stretch.factor(), 4.0, "and no farther");
+    let bounds = stretch.bounds(said);
+    assert_eq!(
+        (bounds.q05(), bounds.q50(), bounds.q90()),
+        (said.q05(), said.q50(), 1000.0 + 4.0 * (said.q90() - 1000.0))
+    );
+}
+
+#[test]
+fn a_stretched_chance_is_that_of_the_stretched_bound() {
+    let paths = paths(&[&noise(8, 144), &noise(9, 144)], 1000.0, 200.0);
+    let mut host = sum(&paths, &[0, 1]);
+    let mut stretch = Stretch::default();
+    assert_eq!(stretch.capacity(&host.peak(), 2500.0), 2500.0);
+    (0..40).for_each(|_| stretch.learn(true));
+    let q = host.peak();
+    let wide = stretch.bounds(q).q95();
+    assert!(wide > q.q95() + 100.0);
+    let chance = host.exceeds(stretch.capacity(&q, wide));
+    assert!((chance - 0.05).abs() < 0.01, "{chance}");
+    assert!(host.exceeds(wide) < chance);
+    assert_eq!(stretch.capacity(&q, q.q05()), q.q05(), "what is below the median stays");
 }

@@ -10,7 +10,7 @@ use foreshade_appliance_core::HOPS;
 
 mod support;
 
-use support::{HOSTS, small};
+use support::{HOSTS, small, wave, write_trace};
 
 fn foreshade() -> Command {
     let mut c = Command::new(env!("CARGO_BIN_EXE_foreshade"));
@@ -320,4 +320,48 @@ fn names_from_a_trace_cannot_steer_the_terminal() {
     assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
     assert!(!text(&out.stdout).contains('\u{1b}'));
     assert!(!text(&out.stdout).lines().any(|l| l.starts_with("red") || l.starts_with('\u{1b}')));
+}
+
+#[test]
+fn what_is_excluded_is_as_if_it_were_missing() {
+    let dir = tempfile::tempdir().expect("folder");
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    let mut cpu = wave(4, 200, 3);
+    write_trace(Path::new(&at("whole.parquet")), &cpu);
+    // VM 2 from sample 160 on, and everybody in samples 100 to 103. A slot of 0 is 1970.
+    let known = |x: &[Option<f32>]| x.iter().flatten().count();
+    let two = known(&cpu[2][160..]);
+    let all: usize = cpu.iter().map(|x| known(&x[100..104])).sum();
+    cpu[2][160..].fill(None);
+    cpu.iter_mut().for_each(|x| x[100..104].fill(None));
+    write_trace(Path::new(&at("gaps.parquet")), &cpu);
+    let exclude = "[[exclude]]\nvm = \"2\"\nfrom = 1970-01-01T13:20:00Z\nto = 1970-01-02T00:00:00Z\nreason = \"agent\"\n\
+                   [[exclude]]\nfrom = 1970-01-01T08:20:00Z\nto = 1970-01-01T08:40:00Z\nreason = \"load test\"\n\
+                   [[exclude]]\nvm = \"17\"\nfrom = 1970-01-01T00:00:00Z\nto = 1971-01-01T00:00:00Z\nreason = \"typo\"\n";
+    fs::write(at("x.toml"), exclude).expect("written");
+    let run = |input: &str, out: &str, more: &[&str]| {
+        let (input, file) = (at(input), at(out));
+        let args =
+            ["forecast", "--input", &input, "--origins", "150:199:7", "--threads", "1", "--out", &file];
+        let out = foreshade().args(args).args(more).output().expect("runs");
+        assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+        (fs::read(file).expect("forecast"), text(&out.stdout), text(&out.stderr))
+    };
+    let (excluded, said, warned) = run("whole.parquet", "a.parquet", &["--exclude", &at("x.toml")]);
+    let (missing, ..) = run("gaps.parquet", "b.parquet", &[]);
+    let (whole, ..) = run("whole.parquet", "c.parquet", &[]);
+    assert_eq!(excluded, missing);
+    assert_ne!(excluded, whole);
+    assert!(said.contains(&format!("x.toml: line 1: VM 2, agent: {two} samples left out")), "{said}");
+    assert!(said.contains(&format!("x.toml: line 6: all VMs, load test: {all} samples left out")), "{said}");
+    assert!(
+        warned.contains("foreshade: ") && warned.contains("line 10: VM 17, typo: no sample is left out"),
+        "{warned}"
+    );
+    fs::write(at("x.toml"), exclude.replace("vm = \"2\"", "host = \"host2\"")).expect("written");
+    let args = ["--input", &at("whole.parquet"), "--origins", "150:199:7", "--out", &at("d.parquet")];
+    let out =
+        foreshade().arg("forecast").args(args).args(["--exclude", &at("x.toml")]).output().expect("runs");
+    fails(&out, 2, &["x.toml: line 1", "knows no hosts"]);
+    assert!(!Path::new(&at("d.parquet")).exists());
 }

@@ -365,3 +365,34 @@ fn what_is_excluded_is_as_if_it_were_missing() {
     fails(&out, 2, &["x.toml: line 1", "knows no hosts"]);
     assert!(!Path::new(&at("d.parquet")).exists());
 }
+
+#[test]
+fn a_replay_says_what_each_exclusion_left_out() {
+    let dir = tempfile::tempdir().expect("folder");
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    let times = "from = 1970-01-01T08:20:00Z\nto = 1970-01-01T08:40:00Z\nreason = \"test\"\n";
+    let entry = |whose: &str| format!("[[exclude]]\n{whose}\n{times}");
+    let whose = ["vm = \"2\"", "host = \"host1\"", "", "host = \"host77\"", "vm = \"nobody\""];
+    fs::write(at("x.toml"), whose.map(entry).concat()).expect("written");
+    // Samples 100 to 103, which is inside the warm-up: nobody has moved.
+    let cpu = wave(support::VMS, 174, 7);
+    let known = |v: &Vec<Option<f32>>| v[100..104].iter().flatten().count();
+    let all: usize = cpu.iter().map(known).sum();
+    let (trace, hosts) = (small().display().to_string(), HOSTS.to_string());
+    let fixed =
+        ["--trace", &trace, "--hosts", &hosts, "--vm-size", "16:32", "--ticks", "1", "--threads", "1"];
+    for command in ["demo", "backtest"] {
+        let more = ["--exclude", &at("x.toml"), "--report", &at("r.json")];
+        let out = foreshade().arg(command).args(fixed).args(more).output().expect("runs");
+        let (said, warned) = (text(&out.stdout), text(&out.stderr));
+        assert_eq!(out.status.code(), Some(0), "{warned}");
+        assert!(said.contains(&format!("line 1: VM 2, test: {} samples left out", known(&cpu[2]))), "{said}");
+        assert!(said.contains(&format!("line 11: all VMs, test: {all} samples left out")), "{said}");
+        let host = said.lines().find_map(|l| l.split_once("line 6: host host1, test: ")).expect("host1").1;
+        let host: usize = host.split(' ').next().and_then(|n| n.parse().ok()).expect("a number");
+        assert!((4..all).contains(&host), "{host} of {all}");
+        for nobody in ["line 16: host host77, test: no sample", "line 21: VM nobody, test: no sample"] {
+            assert!(warned.contains(nobody), "{warned}");
+        }
+    }
+}

@@ -265,4 +265,5 @@ fn excluded_samples_are_as_if_they_had_not_come() {
     let late = Drive::excluding(&whole, way, entries);
     assert!(late.core.left_out()[0] > 0);
     assert!(late.core.coverage()["cpu"][&0].n < plain.core.coverage()["cpu"][&0].n);
+    assert_eq!(late.core.coverage()["cpu/large"], late.core.coverage()["cpu"], "all have 16 cores");
 }

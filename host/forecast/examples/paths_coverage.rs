@@ -61,33 +61,44 @@ struct Host {
     vms: Vec<usize>,
     demand: Vec<f32>,
     capacity: f32,
+    paths: Learnt,
+    sum_path: Learnt,
+}
+
+/// A stretch and the bounds it gave in the last ticks, oldest first.
+#[derive(Default)]
+struct Learnt {
     stretch: Stretch,
-    /// The stretched bounds of the last ticks, oldest first.
     pending: VecDeque<f32>,
+}
+
+impl Learnt {
+    /// Takes the peak of the oldest bound if its half hour is over and all known, and keeps the newest.
+    fn learn(&mut self, newest: Quantiles, peak: Option<f32>) {
+        self.pending.push_back(self.stretch.bounds(newest).q95());
+        if self.pending.len() > STEPS
+            && let (Some(old), Some(peak)) = (self.pending.pop_front(), peak)
+        {
+            self.stretch.learn(peak > old);
+        }
+    }
 }
 
 impl Host {
     fn new(vms: &[usize], usage: &[Vec<f32>]) -> Self {
         let len = vms.iter().map(|v| usage[*v].len()).min().unwrap_or(0);
         let demand: Vec<f32> = (0..len).map(|t| vms.iter().map(|v| usage[*v][t]).sum()).collect();
-        let (stretch, pending) = (Stretch::default(), VecDeque::new());
-        let mut host = Self { vms: vms.to_vec(), demand, capacity: 0.0, stretch, pending };
+        let mut host = Self {
+            vms: vms.to_vec(),
+            demand,
+            capacity: 0.0,
+            paths: Learnt::default(),
+            sum_path: Learnt::default(),
+        };
         let mut peaks: Vec<f32> = (0..len).filter_map(|t| host.peak(t)).collect();
         peaks.sort_unstable_by(f32::total_cmp);
         host.capacity = peaks.get(peaks.len() * 9 / 10).copied().unwrap_or(0.0);
         host
-    }
-
-    /// Learns from the bound whose half hour is over, and keeps the new one.
-    fn learn(&mut self, t: usize, bound: f32) {
-        self.pending.push_back(bound);
-        if self.pending.len() <= STEPS {
-            return;
-        }
-        let old = self.pending.pop_front().unwrap_or(f32::INFINITY);
-        if let Some(peak) = t.checked_sub(STEPS).and_then(|t| self.peak(t)) {
-            self.stretch.learn(peak > old);
-        }
     }
 
     /// The largest demand after `t`, if all of it is known.
@@ -145,6 +156,12 @@ impl Run {
         self.drawn += 1;
     }
 
+    fn sum_path(&self, host: &Host) -> SumPath {
+        let mut sum = SumPath::new(WINDOW);
+        host.vms.iter().for_each(|v| sum.add(self.history.of(*v)));
+        sum
+    }
+
     /// The draws' peak of a host.
     fn peak(&mut self, host: &Host) -> Quantiles {
         self.sum.clear();
@@ -158,20 +175,21 @@ impl Run {
         let bounds: f32 = host.vms.iter().map(|v| latest[*v].quantiles[0].q95() * UNIT).sum();
         let own = latest[own].quantiles[0].q95() * UNIT * VMS as f32;
         self.put("sum of the VMs' bounds", bounds, peak, None);
-        let mut old = SumPath::new(WINDOW);
-        host.vms.iter().for_each(|v| old.add(self.history.of(*v)));
+        let old = self.sum_path(host);
         let chance = rises_above(&old, &host.vms, &self.history, host.capacity);
-        self.put("SumPath", old.peak(STEPS).q95(), peak, Some((chance, host.capacity)));
+        let q = old.peak(STEPS);
+        self.put("SumPath", q.q95(), peak, Some((chance, host.capacity)));
+        self.put("SumPath, stretched", host.sum_path.stretch.bounds(q).q95(), peak, None);
         let start = Instant::now();
         let q = self.peak(host);
         let chance = self.sum.exceeds(host.capacity);
         self.sum_s += start.elapsed().as_secs_f64();
         self.sums += 1;
         self.put("sample paths", q.q95(), peak, Some((chance, host.capacity)));
-        let chance = self.sum.exceeds(host.stretch.capacity(&q, host.capacity));
+        let chance = self.sum.exceeds(host.paths.stretch.capacity(&q, host.capacity));
         self.put(
             "sample paths, stretched",
-            host.stretch.bounds(q).q95(),
+            host.paths.stretch.bounds(q).q95(),
             peak,
             Some((chance, host.capacity)),
         );
@@ -246,8 +264,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             if t >= WINDOW + STEPS && t.is_multiple_of(stride) {
                 run.judge(host, usage.len() + i, t, &usage);
             }
-            let q = run.peak(host);
-            host.learn(t, host.stretch.bounds(q).q95());
+            let came = host.peak(t - STEPS);
+            host.paths.learn(run.peak(host), came);
+            host.sum_path.learn(run.sum_path(host).peak(STEPS), came);
         }
     }
     println!("{input}: {} hosts of {VMS} VMs, {} peaks, {DRAWS} draws", hosts.len(), run.sums);

@@ -42,7 +42,7 @@ struct EntryText {
 
 /// A time as TOML writes it, or in quotes.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "no time with a zone; write 2026-11-02T22:00:00Z")]
 enum Time {
     Toml(toml::value::Datetime),
     Text(String),
@@ -236,7 +236,7 @@ mod tests {
                 "line 3: \"1970-01-01T00:00:00\" is",
             ),
             (entry("from = \"yesterday\"\nto = 1970-01-02T00:00:00Z\n"), "line 3: \"yesterday\" is no time"),
-            (entry("from = 7\nto = 1970-01-02T00:00:00Z\n"), "x.toml: line 3"),
+            (entry("from = 7\nto = 1970-01-02T00:00:00Z\n"), "x.toml: line 3: no time with a zone; write"),
             (
                 entry("from = 1970-01-02T00:00:00Z\nto = 1970-01-02T00:00:00Z\n"),
                 "line 4: to is not after from",

@@ -38,6 +38,7 @@ pub mod lstm;
 mod members;
 mod order;
 pub mod outlook;
+pub mod paths;
 mod quantile;
 pub mod replay;
 pub mod run;

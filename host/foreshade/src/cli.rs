@@ -101,6 +101,9 @@ pub struct FleetArgs {
     /// Threads of the forecaster; results do not depend on it
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub threads: u16,
+    /// TOML file of stretches of time that are neither learnt from nor scored, as for `forecast`, or by `host`
+    #[arg(long, value_name = "FILE")]
+    pub exclude: Option<PathBuf>,
 }
 
 const DEMO_EXAMPLES: &str = "Examples:
@@ -165,7 +168,9 @@ const FORECAST_EXAMPLES: &str = "Examples:
   foreshade forecast --input vms.parquet --origins 8000:8640:12 --horizons 3600,43200,86400,172800 --out f.parquet
   foreshade forecast --input vms.parquet --origins 276:276:1 --out f.parquet --heat-map heat.svg
   foreshade forecast --input vms.parquet --origins 276:276:1 --out f.parquet --fan-chart fan.svg --series vm197:cpu_pct
+  foreshade forecast --input vms.parquet --origins 8000:8640:12 --out f.parquet --exclude maintenance.toml
 
+An excluded stretch is `[[exclude]]` with `vm` (a name; without it all), `from`, `to` and `reason`.
 Only samples up to an origin influence its forecast. Horizon 0 is the largest value of the next 30 min. Up to 72 samples ahead
 a horizon is the value of that sample; beyond, whole hours up to 172800 (48 h) are the mean of the hour that ends there.";
 
@@ -191,6 +196,9 @@ pub struct ForecastArgs {
     /// Where to write
     #[arg(long, value_name = "OUT.parquet")]
     pub out: PathBuf,
+    /// TOML file of stretches of time whose samples count as missing
+    #[arg(long, value_name = "FILE")]
+    pub exclude: Option<PathBuf>,
     /// Draw VM x horizon for every column, from each series' newest origin
     #[arg(long, value_name = "OUT.svg")]
     pub heat_map: Option<PathBuf>,

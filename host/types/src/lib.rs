@@ -17,4 +17,4 @@ pub use forecast::{Horizon, LEVELS, Quantiles, Readiness, SeriesForecast};
 pub use ids::{ControllerId, HostId, RackId, Tick, VmId};
 pub use resource::{RESOURCES, Resource, Transform};
 pub use trace_data::{EVENT_KINDS, EventKind, TraceData, Usage};
-pub use units::{Allocation, Mebibytes, Millicores, VmSize};
+pub use units::{Allocation, Mebibytes, Millicores, VmClass, VmSize};

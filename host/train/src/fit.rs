@@ -389,3 +389,41 @@ fn each<T: Send>(items: &mut [T], threads: usize, f: impl Fn(&mut T) + Sync) {
         mine.into_iter().flatten().for_each(f);
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use foreshade_forecast::behaviour::TRAITS;
+
+    #[test]
+    fn ticks_that_look_like_another_behaviour_count_little() {
+        let kinds = Behaviours { centres: vec![[0.0; TRAITS], [1.0; TRAITS]], unit: [1.0; TRAITS] };
+        let row = |v: f32| vec![v; STATS];
+        let batch = Batch {
+            streams: 3,
+            stats: [row(0.1), row(0.9), row(0.2)].concat(),
+            weight: vec![1.0, 1.0, 0.25],
+            ..Batch::default()
+        };
+        for (kind, want) in [(0, [1.0, 0.05, 0.25]), (1, [0.05, 1.0, 0.0125])] {
+            let mut own = batch.clone();
+            own.focus(Some((&kinds, kind)));
+            assert_eq!(own.weight, want);
+        }
+        let mut all = batch.clone();
+        all.focus(None);
+        assert_eq!(all.weight, batch.weight);
+    }
+
+    #[test]
+    fn a_behaviours_network_is_trained_shorter_and_slower() {
+        let recipe = Recipe::default();
+        let task = |net| Task { profile: Profile::Other, net };
+        assert_eq!([Net::Lstm, Net::Mlp(0), Net::Mlp(2)].map(|n| recipe.epochs_of(task(n))), [24, 24, 6]);
+        let highest = |net| {
+            let cycle = recipe.cycle(task(net));
+            (0..cycle.steps).map(|s| cycle.at(s).0).fold(0.0, f64::max)
+        };
+        assert!((highest(Net::Mlp(1)) / highest(Net::Mlp(0)) - 0.25).abs() < 0.01);
+    }
+}

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Float32Array, Int64Array, RecordBatch, StringArray};
 use foreshade_forecast::lstm::{LstmModel, Profile};
-use foreshade_train::{CARD, Event, Job, MODEL, Net, Recipe, Task, TrainError, run};
+use foreshade_train::{CARD, Event, Job, MODEL, Member, Net, Recipe, Task, TrainError, run};
 use parquet::arrow::ArrowWriter;
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -306,6 +306,25 @@ fn one_profile_can_be_trained_alone() {
     assert_eq!(made.weights(Profile::Cpu), shipped.weights(Profile::Cpu));
     assert_ne!(made.weights(Profile::Other), shipped.weights(Profile::Other));
     assert_eq!(card(&job)["groups"]["cpu"]["kept_from"], "the shipped model");
+}
+
+#[test]
+fn one_kind_of_network_can_be_trained_alone() {
+    let (dir, job) = small();
+    let shipped = LstmModel::shipped().unwrap();
+    let job = Job { member: Some(Member::Mlp), ..job };
+    quiet(&job).unwrap();
+    let read = LstmModel::from_safetensors(&model(&job)).unwrap();
+    assert_eq!(read.weights(Profile::Cpu), shipped.weights(Profile::Cpu), "the LSTM is the shipped one");
+    assert_eq!(read.mlps(Profile::Other).unwrap().nets.len(), 3);
+    assert_eq!(card(&job)["groups"]["cpu"]["kept_from"], "the shipped model");
+    assert_eq!(card(&job)["groups"]["cpu.mlp2"]["hidden"], 8);
+
+    let lstm = Job { member: Some(Member::Lstm), out: dir.path().join("lstm"), ..job.clone() };
+    quiet(&lstm).unwrap();
+    let read = LstmModel::from_safetensors(&model(&lstm)).unwrap();
+    assert_eq!(read.mlps(Profile::Cpu), shipped.mlps(Profile::Cpu), "with the behaviours they were made for");
+    assert_ne!(read.weights(Profile::Cpu), shipped.weights(Profile::Cpu));
 }
 
 fn torch(name: &str) -> PathBuf {

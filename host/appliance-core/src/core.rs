@@ -7,7 +7,7 @@ use foreshade_accel::Engine;
 use foreshade_forecast::outlook::HOURS;
 use foreshade_forecast::seasonal::{SeasonalForecast, SeasonalState};
 use foreshade_forecast::{Fleet, FleetConfig, ForecastError, Held, ResourceScore, Scorer, SeriesProfile};
-use foreshade_plan::{PlanInput, PlanReport, plan};
+use foreshade_plan::{PlanInput, PlanReport, Verdict, plan};
 use foreshade_telemetry::{Arena, History, Sealed};
 use foreshade_types::{
     Decision, HoldReason, Horizon, HostId, Outcome, OutcomeKind, RackId, Resource, SeriesForecast, Tick, VmId,
@@ -19,6 +19,7 @@ use crate::alerts::Alerts;
 use crate::exclude::{Excluded, Exclusion};
 use crate::fleet_state::{FleetState, VmState, demand};
 use crate::hazard::HostHazard;
+use crate::journal;
 use crate::outlook::Ahead;
 use crate::planning::{Forecasts, PEAK, Scene, show};
 use crate::{Alert, AnomalyReport, CoreConfig, FollowLine, HostEvent, OutlookReport, RackLoad, Record};
@@ -145,6 +146,12 @@ pub struct Core {
     ended: BTreeSet<HostId>,
     rows: BTreeMap<HostId, u32>,
     answers: BTreeMap<RackId, Vec<Outcome>>,
+    /// Over every sample so far.
+    inputs: u64,
+    /// Why each VM was left alone the last time; `None` = it was not.
+    holds: Vec<Option<HoldReason>>,
+    /// What of that is new since the last record.
+    new_holds: Vec<(VmId, HoldReason)>,
     sent: BTreeMap<RackId, Vec<Decision>>,
     next_seq: BTreeMap<RackId, u64>,
     counts: BTreeMap<&'static str, u64>,
@@ -210,6 +217,9 @@ impl Core {
             ended: BTreeSet::new(),
             rows: BTreeMap::new(),
             answers: BTreeMap::new(),
+            inputs: journal::FOLD,
+            holds: vec![None; vms],
+            new_holds: Vec::new(),
             sent: BTreeMap::new(),
             next_seq: config.racks.iter().map(|r| (r.id, 1)).collect(),
             counts: BTreeMap::new(),
@@ -447,6 +457,9 @@ impl Core {
         self.forecast(tick, &sealed)?;
         self.sealed = tick;
         self.follow_forecast(tick, &sealed, out);
+        for column in Column::ALL {
+            self.inputs = journal::fold(self.inputs, sealed.column(column as usize));
+        }
         self.arena.recycle(sealed);
         let mut summary = Summary::new(tick);
         summary.racks = self.ahead.racks();
@@ -466,7 +479,14 @@ impl Core {
             *self.counts.entry(d.action.name()).or_default() += 1;
         }
         *self.counts.entry("hold").or_default() += summary.holds.values().sum::<u64>();
-        out.push(Effect::Commit(Record { tick, decisions: summary.decisions.clone() }));
+        let answers = self.answers.iter().flat_map(|(rack, all)| all.iter().map(|o| (*rack, *o))).collect();
+        out.push(Effect::Commit(Record {
+            tick,
+            inputs: self.inputs,
+            decisions: summary.decisions.clone(),
+            holds: std::mem::take(&mut self.new_holds),
+            answers,
+        }));
         self.sent = self.config.racks.iter().map(|r| (r.id, vec![])).collect();
         for d in &summary.decisions {
             self.sent.entry(d.rack).or_default().push(d.clone());
@@ -551,6 +571,16 @@ impl Core {
         for vm in needed {
             if let Some(s) = self.fleet.get_mut(vm).and_then(|v| v.shadow.as_mut()) {
                 s.last_needed = tick;
+            }
+        }
+        for &(vm, verdict) in &report.verdicts {
+            let why = match verdict {
+                Verdict::Hold(why) => Some(why),
+                Verdict::Act(_) => None,
+            };
+            if let Some(last) = self.holds.get_mut(vm.index()).filter(|last| **last != why) {
+                *last = why;
+                self.new_holds.extend(why.map(|why| (vm, why)));
             }
         }
         for (why, count) in report.holds() {

@@ -28,5 +28,5 @@ pub use exclude::{Exclusion, Whose};
 pub use follow::{FollowLine, HOPS};
 pub use foreshade_forecast::hazard::Event as HostEvent;
 pub use hazard::HazardReport;
-pub use journal::{Journal, JournalError, MemoryJournal, Record};
+pub use journal::{Header, Journal, JournalError, MemoryJournal, Record};
 pub use outlook::{HourAhead, LoadMc, LoadReport, LoadScore, OutlookReport, RackLoad};

@@ -3,5 +3,5 @@
 mod journal;
 mod serve;
 
-pub use journal::RedbJournal;
+pub use journal::{Chain, Link, RedbJournal};
 pub use serve::{ApplianceError, End, Observer, Options, run};

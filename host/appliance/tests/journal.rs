@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
 use foreshade_appliance::RedbJournal;
-use foreshade_appliance_core::{Journal, Record};
+use foreshade_appliance_core::{Header, Journal, Record};
 use foreshade_types::{
     Action, Allocation, Decision, HostId, Mebibytes, Millicores, RackId, Reason, Resource, Rule, Tick, VmId,
 };
@@ -36,7 +36,7 @@ fn record(tick: u64, n: u64) -> Record {
         action: Action::PreAllocate { to },
         reason: reason.clone(),
     };
-    Record { tick: Tick(tick), decisions: (1..=n).map(decision).collect() }
+    Record { tick: Tick(tick), decisions: (1..=n).map(decision).collect(), ..Record::default() }
 }
 
 fn records(path: &Path) -> Vec<Record> {
@@ -55,7 +55,7 @@ fn a_place_that_cannot_be_written_is_an_error_in_one_line() {
     let places: [PathBuf; 3] =
         [dir.path().join("no/such/folder/journal.redb"), dir.path().into(), "/proc/journal.redb".into()];
     for path in places {
-        let e = RedbJournal::open(&path).expect_err("no file");
+        let e = RedbJournal::create(&path, &Header::default()).expect_err("no file");
         check_error(&e.to_string(), &path);
     }
 }
@@ -64,7 +64,7 @@ fn a_place_that_cannot_be_written_is_an_error_in_one_line() {
 fn a_damaged_journal_is_an_error_in_one_line_and_is_left_as_it_is() {
     let dir = tempfile::tempdir().expect("folder");
     let path = dir.path().join("journal.redb");
-    let mut j = RedbJournal::open(&path).expect("opens");
+    let mut j = RedbJournal::create(&path, &Header::default()).expect("makes");
     j.commit(&record(1, 3)).expect("committed");
     drop(j);
     let whole = fs::read(&path).expect("read");
@@ -87,7 +87,7 @@ fn a_damaged_journal_is_an_error_in_one_line_and_is_left_as_it_is() {
 fn a_journal_that_another_appliance_holds_is_refused() {
     let dir = tempfile::tempdir().expect("folder");
     let path = dir.path().join("journal.redb");
-    let _held = RedbJournal::open(&path).expect("opens");
+    let _held = RedbJournal::create(&path, &Header::default()).expect("makes");
     let e = RedbJournal::open(&path).expect_err("held");
     check_error(&e.to_string(), &path);
 }
@@ -121,7 +121,7 @@ fn child_fills_the_disk() {
 #[test]
 fn child_is_killed() {
     let Some(path) = std::env::var_os(CHILD).map(PathBuf::from) else { return };
-    let mut j = RedbJournal::open(&path).expect("opens");
+    let mut j = RedbJournal::create(&path, &Header::default()).expect("makes");
     for tick in 1..=3 {
         j.commit(&record(tick, 5)).expect("committed");
     }
@@ -132,7 +132,7 @@ fn child_is_killed() {
 fn a_journal_on_a_full_disk_fails_the_commit_and_keeps_what_it_had() {
     let dir = tempfile::tempdir().expect("folder");
     let path = dir.path().join("journal.redb");
-    let mut j = RedbJournal::open(&path).expect("opens");
+    let mut j = RedbJournal::create(&path, &Header::default()).expect("makes");
     j.commit(&record(2, 4)).expect("committed");
     drop(j);
     // A limit on the size of a file stands for the disk: blocks of 512 or 1,024 bytes, by shell.

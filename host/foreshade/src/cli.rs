@@ -39,8 +39,8 @@ pub enum Command {
     Certs(Any),
     /// Live view of a running appliance (not built yet)
     Top(Any),
-    /// Why a decision was taken (not built yet)
-    Explain(Any),
+    /// Why a decision was taken or a VM left alone, from a journal
+    Explain(ExplainArgs),
     /// What would be decided now (not built yet)
     Plan(Any),
     /// State of a running appliance (not built yet)
@@ -131,6 +131,9 @@ pub struct DemoArgs {
     /// Plain lines, as when piped
     #[arg(long)]
     pub plain: bool,
+    /// Keep the journal of decisions in this new file, for `foreshade explain`
+    #[arg(long, value_name = "FILE")]
+    pub journal: Option<PathBuf>,
     /// Print the ten hops of this VM's samples at every decision tick (a name of the trace, or vmN)
     #[arg(long, value_name = "VM")]
     pub follow: Option<String>,
@@ -304,6 +307,34 @@ pub struct TrainArgs {
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub threads: u16,
     /// Print the model card as JSON instead of lines
+    #[arg(long)]
+    pub json: bool,
+}
+
+const EXPLAIN_EXAMPLES: &str = "Examples:
+  foreshade demo --ticks 12 --journal run.redb
+  foreshade explain --journal run.redb                # every decision, a line each
+  foreshade explain 1.0.17 --journal run.redb         # one of them
+  foreshade explain --vm vm_5017010629_4 --journal run.redb
+  foreshade explain --verify --journal run.redb       # was the journal changed afterwards?";
+
+/// `foreshade explain`
+#[derive(Debug, Clone, Args)]
+#[command(after_help = EXPLAIN_EXAMPLES)]
+pub struct ExplainArgs {
+    /// Number of a decision, EPOCH.RACK.SEQ; every decision by default
+    #[arg(value_name = "ID")]
+    pub id: Option<String>,
+    /// The journal: `demo --journal` writes one
+    #[arg(long, value_name = "FILE")]
+    pub journal: PathBuf,
+    /// What was decided about this VM, and why it was left alone otherwise (a name, or vmN)
+    #[arg(long, value_name = "VM", conflicts_with = "id")]
+    pub vm: Option<String>,
+    /// Check that no record was changed, taken out or put in since it was written
+    #[arg(long, conflicts_with_all = ["id", "vm"])]
+    pub verify: bool,
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }

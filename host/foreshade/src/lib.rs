@@ -6,6 +6,7 @@ pub mod demo;
 mod devices;
 mod error;
 mod exclude;
+mod explain;
 mod hops;
 mod offline;
 mod output;
@@ -36,6 +37,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Devices(args) => devices::command(&args),
         Command::Train(args) => train::command(&args),
         Command::Bench(args) => bench::command(&args),
+        Command::Explain(args) => explain::command(&args),
         other => Err(Failure::NotBuilt(other.name())),
     };
     done.and_then(|()| view::said())

@@ -39,8 +39,8 @@ fn fails(out: &Output, code: i32, says: &[&str]) {
     assert_eq!(out.status.code(), Some(code), "{err}");
 }
 
-const BUILT: [&str; 6] = ["demo", "backtest", "forecast", "devices", "train", "bench"];
-const UNBUILT: [&str; 8] = ["serve", "agent", "controller", "certs", "top", "explain", "plan", "status"];
+const BUILT: [&str; 7] = ["demo", "backtest", "forecast", "devices", "train", "explain", "bench"];
+const UNBUILT: [&str; 7] = ["serve", "agent", "controller", "certs", "top", "plan", "status"];
 
 #[test]
 fn help_names_every_subcommand_and_which_are_not_built() {
@@ -309,6 +309,49 @@ fn a_reader_that_has_seen_enough_ends_nothing_and_a_full_output_is_said_once() {
     let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
     let out = foreshade().args(args).arg(&report).stdout(full).stderr(Stdio::piped()).output().expect("runs");
     fails(&out, 1, &["cannot write standard output"]);
+}
+
+#[test]
+fn explain_says_what_was_decided_and_why_from_the_journal_alone() {
+    let dir = tempfile::tempdir().expect("folder");
+    let path = dir.path().join("run.redb");
+    let journal = path.to_str().expect("a name");
+    let shown = demo(&["--ticks", "4", "--journal", journal]).output().expect("runs");
+    assert!(shown.status.success(), "{shown:?}");
+    let explain = |more: &[&str]| output(&[&["explain", "--journal", journal], more].concat());
+
+    let all = text(&explain(&[]).stdout);
+    let lines: Vec<&str> = all.lines().filter(|l| l.contains("; because ")).collect();
+    let said = text(&shown.stdout);
+    let feed: Vec<&str> = said.lines().filter(|l| l.starts_with("    1.") && l.contains("because")).collect();
+    assert!(!feed.is_empty() && lines.len() >= feed.len(), "{said}{all}");
+    for line in feed {
+        let why = line.split("because ").nth(1).expect("a reason");
+        assert!(all.contains(why), "{why}\n{all}");
+    }
+
+    let id = lines[0].split_whitespace().find(|w| w.starts_with("1.")).expect("a number");
+    let one = text(&explain(&[id]).stdout);
+    for label in ["decision", "vm", "action", "rule", "compared", "answer", "inputs", "model"] {
+        assert!(one.lines().any(|l| l.starts_with(label)), "{label} in {one}");
+    }
+    assert!(one.contains("applied"), "{one}");
+    let json: serde_json::Value = serde_json::from_slice(&explain(&[id, "--json"]).stdout).expect("JSON");
+    assert_eq!(json["id"], id);
+    assert!(json["decision"]["reason"]["predicted"].as_u64().is_some(), "{json}");
+
+    // A VM's story has what was done and why it was left alone otherwise.
+    let of_vm = text(&explain(&["--vm", "vm3"]).stdout);
+    assert!(of_vm.contains("left alone from here: ") || of_vm.contains("; because "), "{of_vm}");
+    fails(&explain(&["--vm", "nobody"]), 2, &["--vm", "nobody"]);
+    fails(&explain(&["1.0.999999"]), 2, &["no decision 1.0.999999", "the last is 1."]);
+    fails(&explain(&["first"]), 2, &["EPOCH.RACK.SEQ"]);
+
+    assert!(text(&explain(&["--verify"]).stdout).contains("as they were written"));
+    fails(&demo(&["--ticks", "1", "--journal", journal]).output().expect("runs"), 1, &["not written over"]);
+    fails(&output(&["explain", "--journal", "gone.redb"]), 1, &["gone.redb"]);
+    fails(&output(&["explain", "--journal", &small().display().to_string()]), 1, &[".parquet"]);
+    assert!(!Path::new("gone.redb").exists(), "reading makes no file");
 }
 
 #[test]

@@ -229,8 +229,9 @@ pub struct Reason {
     pub rejected: Vec<Rejected>,
 }
 
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Reason {
+    /// The forecast and what it was compared with.
+    pub fn compared(&self) -> String {
         let (p, t) = (self.predicted as f64, self.threshold as f64);
         let (p, t, unit) = match self.resource {
             Resource::Memory => (p / 1024.0, t / 1024.0, "GiB"),
@@ -239,7 +240,13 @@ impl fmt::Display for Reason {
         let q = f32::from(self.quantile_permille) / 10.0;
         let over =
             if self.horizon_s == 0 { "30-min peak".into() } else { format!("in {} s", self.horizon_s) };
-        write!(f, "{}: {} q{q} {over} {p:.2} against {t:.2} {unit}", self.rule.text(), self.resource)?;
+        format!("{} q{q} {over} {p:.2} against {t:.2} {unit}", self.resource)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.rule.text(), self.compared())?;
         for (i, r) in self.rejected.iter().enumerate() {
             let lead = if i == 0 { "; not " } else { ", not " };
             write!(f, "{lead}{} ({})", r.alternative.name(), r.why.text())?;
@@ -324,6 +331,18 @@ impl OutcomeKind {
         Self::StaleEpoch,
         Self::Unsupported,
     ];
+
+    /// The outcome in words.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Precondition => "refused: the VM is elsewhere, or has changed since",
+            Self::NoCapacity => "refused: the target has no room",
+            Self::Expired => "refused: it came too late",
+            Self::StaleEpoch => "refused: another appliance has taken over",
+            Self::Unsupported => "refused: this hypervisor cannot do it",
+        }
+    }
 }
 
 /// A controller's answer to one decision.

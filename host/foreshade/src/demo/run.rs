@@ -1,16 +1,19 @@
 //! One run of the demo, from certificates to report.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use foreshade_appliance::{ApplianceError, End, Observer, Options, RedbJournal};
-use foreshade_appliance_core::{Core, CoreConfig, Exclusion};
+use foreshade_appliance_core::{Core, CoreConfig, Exclusion, Header};
+use foreshade_forecast::lstm::DEFAULT_MODEL;
 use foreshade_link::Limits;
 use foreshade_link::server::Server;
 use foreshade_plan::{Mode, Policy};
 use foreshade_sim::fleet::Fleet;
 use foreshade_sim::report::{PolicyReport, Report};
 use foreshade_sim::{WARM_UP_TICKS, backtest};
+use foreshade_train::card::fnv1a64;
 use foreshade_types::{Decision, OutcomeKind, Tick, VmId};
 use tokio::runtime;
 use tokio::sync::watch;
@@ -37,6 +40,8 @@ pub struct Demo {
     follow: Option<VmId>,
     exclusions: Exclusions,
     excluded: Vec<Exclusion>,
+    /// Where the journal stays; without it, it goes with the run.
+    journal: Option<PathBuf>,
 }
 
 /// Hears of a decision and what became of it.
@@ -101,12 +106,27 @@ impl Demo {
             follow,
             exclusions,
             excluded,
+            journal: args.journal.clone(),
         })
     }
 
     fn core_config(&self, backend: &str) -> CoreConfig {
         let config = backtest::core_config(&self.fleet, &self.policy, backend, usize::from(self.threads));
         CoreConfig { follow: self.follow, ..config }
+    }
+
+    /// What the journal's numbers stand for.
+    fn header(&self, core: &Core) -> Header {
+        let config = core.config();
+        Header {
+            version: env!("CARGO_PKG_VERSION").into(),
+            model: format!("{:016x}", fnv1a64(DEFAULT_MODEL)),
+            cadence_s: config.cadence_s,
+            first_decision: config.first_decision,
+            // Numbers and words always become JSON.
+            policy: serde_json::to_string(&self.policy).unwrap_or_default(),
+            vms: config.vms.iter().map(|v| v.name.clone()).collect(),
+        }
     }
 }
 
@@ -157,7 +177,8 @@ fn serve(
     let failed = |e: &dyn std::error::Error| Failure::failed(e);
     let certs = Certificates::new().map_err(|e| failed(&e))?;
     let dir = tempfile::Builder::new().prefix("foreshade-demo-").tempdir().map_err(|e| failed(&e))?;
-    let mut journal = RedbJournal::open(&dir.path().join("journal.redb")).map_err(|e| failed(&e))?;
+    let path = demo.journal.clone().unwrap_or_else(|| dir.path().join("journal.redb"));
+    let mut journal = RedbJournal::create(&path, &demo.header(&core)).map_err(|e| failed(&e))?;
     let (stop, stopped) = watch::channel(false);
     if hooks.interrupt {
         let _ = ctrlc::set_handler(move || {

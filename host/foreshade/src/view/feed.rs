@@ -102,15 +102,7 @@ impl Feed {
 
     fn decision_line(&self, core: &Core, d: &Decision) -> String {
         let name = super::name(&core.config().vms[d.vm.index()].name);
-        let what = match d.action {
-            Action::PreAllocate { to } | Action::GiveBack { to } => format!("to {} {}", to.cpu, to.memory),
-            Action::CreateShadow { host, size } => format!("on {host}, {}", size.cpu),
-            Action::ShiftTraffic { share_percent, size } => {
-                format!("{share_percent} % to its shadow, {}", size.cpu)
-            }
-            Action::Migrate { to } => format!("{} -> {to}", d.observed_host),
-            Action::ReleaseShadow | Action::ShiftBack { .. } => String::new(),
-        };
+        let what = what(d);
         let action = if self.colour {
             format!("\u{1b}[1m{}\u{1b}[0m", d.action.name())
         } else {
@@ -122,6 +114,19 @@ impl Feed {
             if what.is_empty() { "" } else { "; " },
             d.reason
         )
+    }
+}
+
+/// What an action does, beside its name; empty where the name says all.
+pub(crate) fn what(d: &Decision) -> String {
+    match d.action {
+        Action::PreAllocate { to } | Action::GiveBack { to } => format!("to {} {}", to.cpu, to.memory),
+        Action::CreateShadow { host, size } => format!("on {host}, {}", size.cpu),
+        Action::ShiftTraffic { share_percent, size } => {
+            format!("{share_percent} % to its shadow, {}", size.cpu)
+        }
+        Action::Migrate { to } => format!("{} -> {to}", d.observed_host),
+        Action::ReleaseShadow | Action::ShiftBack { .. } => String::new(),
     }
 }
 

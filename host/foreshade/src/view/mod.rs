@@ -7,6 +7,7 @@ mod progress;
 pub mod table;
 
 pub use feed::Feed;
+pub(crate) use feed::what;
 pub(crate) use out::{note, said, say};
 pub(crate) use progress::Progress;
 

@@ -15,6 +15,7 @@ pub mod baseline;
 mod budget;
 mod fairshare;
 mod input;
+pub mod lifecycle;
 mod policy;
 mod relief;
 mod report;

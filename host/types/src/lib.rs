@@ -7,6 +7,7 @@ mod decision;
 mod forecast;
 mod ids;
 mod resource;
+mod shadow;
 mod trace_data;
 mod units;
 
@@ -16,5 +17,6 @@ pub use decision::{
 pub use forecast::{Horizon, LEVELS, Quantiles, Readiness, SeriesForecast};
 pub use ids::{ControllerId, HostId, RackId, Tick, VmId};
 pub use resource::{RESOURCES, Resource, Transform};
+pub use shadow::ShadowPhase;
 pub use trace_data::{EVENT_KINDS, EventKind, TraceData, Usage};
 pub use units::{Allocation, Mebibytes, Millicores, VmSize};

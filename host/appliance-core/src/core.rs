@@ -7,7 +7,8 @@ use foreshade_accel::Engine;
 use foreshade_forecast::outlook::HOURS;
 use foreshade_forecast::seasonal::{SeasonalForecast, SeasonalState};
 use foreshade_forecast::{Fleet, FleetConfig, ForecastError, Held, ResourceScore, Scorer, SeriesProfile};
-use foreshade_plan::{PlanInput, PlanReport, plan};
+use foreshade_plan::lifecycle::Event as LifeEvent;
+use foreshade_plan::{PlanInput, PlanReport, needed_shadows, plan};
 use foreshade_telemetry::{Arena, History, Sealed};
 use foreshade_types::{
     Decision, HoldReason, Horizon, HostId, Outcome, OutcomeKind, RackId, Resource, SeriesForecast, Tick, VmId,
@@ -389,7 +390,7 @@ impl Core {
             ));
         }
         self.arena.push(tick, row.vm, &row.values).map_err(|e| e.to_string())?;
-        vm.see(tick, host, row);
+        vm.see(tick, host, row, &self.config);
         Ok(())
     }
 
@@ -509,30 +510,24 @@ impl Core {
             hour_steps: hour_steps as usize,
         };
         let mut view = scene.rack(spec);
-        let needed = scene.needed_shadows(&view);
-        for v in view.vms.iter_mut().filter(|v| needed.contains(&v.id)) {
-            if let Some(s) = &mut v.shadow {
-                s.last_needed = tick;
-            }
-        }
         let moving = view.vms.iter().filter(|v| v.migrating).count() as u32;
-        let input = PlanInput {
-            rack: spec.id,
-            tick,
-            vms: &view.vms,
-            hosts: &view.hosts,
-            // What reasons name as the horizon of a resize: 5 s, not the 1 s between fast samples.
-            cadence_s: self.config.cadence_s * next_steps,
-            migrations_left: self.config.policy.migrations_per_tick.saturating_sub(moving),
-        };
+        let migrations_left = self.config.policy.migrations_per_tick.saturating_sub(moving);
+        // What reasons name as the horizon of a resize: 5 s, not the 1 s between fast samples.
+        let cadence_s = self.config.cadence_s * next_steps;
+        let tick_ms = self.config.tick_ms();
+        let (rack_id, hosts) = (spec.id, view.hosts.clone());
+        let rack =
+            PlanInput { rack: rack_id, tick, vms: &[], hosts: &hosts, cadence_s, tick_ms, migrations_left };
+        let input = PlanInput { vms: &view.vms, ..rack };
         let scores = scene.scores(&input, &view);
-        let (plan, report) = plan(&input, &scores, &self.config.policy);
-        let rack_id = spec.id;
+        let needed = needed_shadows(&input, &scores, &self.config.policy);
         for vm in needed {
-            if let Some(s) = self.fleet.get_mut(vm).and_then(|v| v.shadow.as_mut()) {
-                s.last_needed = tick;
+            self.fleet.0[vm.index()].shadow_event(LifeEvent::Needed, tick, &self.config);
+            if let Ok(i) = view.vms.binary_search_by_key(&vm, |v| v.id) {
+                view.vms[i].shadow = self.fleet.0[vm.index()].shadow;
             }
         }
+        let (plan, report) = plan(&PlanInput { vms: &view.vms, ..rack }, &scores, &self.config.policy);
         for (why, count) in report.holds() {
             *summary.holds.entry(why).or_default() += count;
         }
@@ -588,7 +583,7 @@ impl Core {
                 if o.kind == OutcomeKind::Applied
                     && let Some(vm) = self.fleet.0.get_mut(d.vm.index())
                 {
-                    vm.applied(d, self.config.policy.cool_down_ticks);
+                    vm.applied(d, &self.config);
                 }
             }
         }

@@ -72,6 +72,22 @@ pub struct Policy {
     pub shadow_drain_limit_s: u64,
     /// Shadows a rack may hold.
     pub shadows_per_rack: u32,
+    /// Idle shadows of a rack hold at most this share of its CPU, percent.
+    pub shadow_idle_budget_percent: u64,
+    /// A shadow that would hold more than this is not made, millicores.
+    pub shadow_cost_cap_millicores: u64,
+    /// Every VM has a shadow, made with it.
+    pub shadow_with_primary: bool,
+    /// Shadows are fail-over targets: sized to the forecast's upper bound instead of the idle footprint.
+    pub shadow_failover: bool,
+    /// How long a VM may be away, seconds; a VM that may be away for a cold start gets no shadow of its own.
+    pub max_downtime_s: u64,
+    /// How long a cold start takes, seconds.
+    pub cold_start_s: u64,
+    /// A shadow's footprint grows by this for each recent migration of its VM, percent.
+    pub shadow_growth_percent_per_move: u64,
+    /// How far back a migration is recent, ticks.
+    pub migration_window_ticks: u64,
     /// Idle footprint of a shadow: 1/n of the VM's CPU, at least one core.
     pub shadow_cpu_divisor: u64,
     /// Idle footprint of a shadow: 1/n of the VM's memory.
@@ -114,6 +130,14 @@ impl Default for Policy {
             shadow_warm_up_limit_s: 600,
             shadow_drain_limit_s: 300,
             shadows_per_rack: 4,
+            shadow_idle_budget_percent: 10,
+            shadow_cost_cap_millicores: 8_000,
+            shadow_with_primary: false,
+            shadow_failover: false,
+            max_downtime_s: 0,
+            cold_start_s: 90,
+            shadow_growth_percent_per_move: 25,
+            migration_window_ticks: 288,
             shadow_cpu_divisor: 16,
             shadow_memory_divisor: 32,
             migrations_per_tick: 2,
@@ -154,6 +178,11 @@ impl Policy {
         }
     }
 
+    /// Does every VM keep a shadow? Not where it may be away for as long as a cold start takes.
+    pub fn keeps_shadows(&self) -> bool {
+        self.shadow_with_primary && self.max_downtime_s < self.cold_start_s
+    }
+
     /// Checks ranges; call it once after reading a file.
     pub fn check(&self) -> Result<(), PolicyError> {
         let is =
@@ -169,6 +198,7 @@ impl Policy {
         percent("shift_back_percent", self.shift_back_percent)?;
         is((1..=90).contains(&self.shift_percent), "shift_percent", self.shift_percent.into(), "1 to 90")?;
         is(self.margin_percent <= 1000, "margin_percent", self.margin_percent, "0 to 1000")?;
+        percent("shadow_idle_budget_percent", self.shadow_idle_budget_percent)?;
         let seconds = |key, v: u64| is((1..=86_400).contains(&v), key, v, "1 to 86400");
         seconds("synchronization_interval_s", self.synchronization_interval_s)?;
         seconds("shadow_provision_limit_s", self.shadow_provision_limit_s)?;
@@ -177,7 +207,12 @@ impl Policy {
         seconds("shadow_drain_limit_s", self.shadow_drain_limit_s)?;
         let upto = |key, v: u64, max: u64, range| is(v <= max, key, v, range);
         upto("warmup_interval_s", self.warmup_interval_s, 604_800, "0 to 604800")?;
+        upto("max_downtime_s", self.max_downtime_s, 604_800, "0 to 604800")?;
+        upto("shadow_growth_percent_per_move", self.shadow_growth_percent_per_move, 1_000, "0 to 1000")?;
         for (key, v) in [
+            ("migration_window_ticks", self.migration_window_ticks),
+            ("cold_start_s", self.cold_start_s),
+            ("shadow_cost_cap_millicores", self.shadow_cost_cap_millicores),
             ("shadow_idle_ticks", self.shadow_idle_ticks),
             ("shadow_suspend_ticks", self.shadow_suspend_ticks),
             ("max_shadow_age_ticks", self.max_shadow_age_ticks),

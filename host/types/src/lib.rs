@@ -13,10 +13,11 @@ mod units;
 
 pub use decision::{
     Action, Alternative, Decision, DecisionId, HoldReason, Outcome, OutcomeKind, Reason, Rejected, Rule,
+    Worth,
 };
 pub use forecast::{Horizon, LEVELS, Quantiles, Readiness, SeriesForecast};
 pub use ids::{ControllerId, HostId, RackId, Tick, VmId};
 pub use resource::{RESOURCES, Resource, Transform};
-pub use shadow::ShadowPhase;
+pub use shadow::{Pool, ShadowPhase, SyncState};
 pub use trace_data::{EVENT_KINDS, EventKind, TraceData, Usage};
 pub use units::{Allocation, Mebibytes, Millicores, VmSize};

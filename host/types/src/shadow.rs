@@ -65,3 +65,47 @@ impl ShadowPhase {
         matches!(self, Self::Requested | Self::Provisioning | Self::Syncing | Self::Warm)
     }
 }
+
+/// How good a shadow's copy of its primary's state is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SyncState {
+    /// There is no copy yet.
+    #[default]
+    Never,
+    /// A copy that lags more than one `synchronization_interval`.
+    Behind,
+    /// Within one `synchronization_interval` of its primary.
+    CaughtUp,
+    /// The copy differs from its primary. Only a new one helps; until it is begun, nothing this session reports counts.
+    Corrupt,
+}
+
+/// Whom a host serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pool {
+    /// Everybody.
+    #[default]
+    General,
+    /// The VMs of this customer and their shadows.
+    Dedicated(u32),
+    /// Shadows alone.
+    Shadow,
+}
+
+impl Pool {
+    /// May a VM of this customer run there?
+    pub fn takes_vm(self, customer: Option<u32>) -> bool {
+        match self {
+            Self::General => true,
+            Self::Dedicated(c) => customer == Some(c),
+            Self::Shadow => false,
+        }
+    }
+
+    /// May a shadow of a VM of this customer run there?
+    pub fn takes_shadow(self, customer: Option<u32>) -> bool {
+        self == Self::Shadow || self.takes_vm(customer)
+    }
+}

@@ -109,7 +109,10 @@ impl Feed {
                 format!("{share_percent} % to its shadow, {}", size.cpu)
             }
             Action::Migrate { to } => format!("{} -> {to}", d.observed_host),
-            Action::ReleaseShadow | Action::ShiftBack { .. } => String::new(),
+            Action::ReleaseShadow
+            | Action::SuspendShadow
+            | Action::ResumeShadow
+            | Action::ShiftBack { .. } => String::new(),
         };
         let action = if self.colour {
             format!("\u{1b}[1m{}\u{1b}[0m", d.action.name())

@@ -27,6 +27,7 @@ use foreshade_types::{Allocation, HostId, Mebibytes, Millicores, ShadowPhase};
 use thiserror::Error;
 
 pub use clock::{Limits, due};
+pub use foreshade_types::SyncState as Sync;
 pub use report::{Report, believe};
 pub use step::step;
 
@@ -44,19 +45,6 @@ impl Place {
     pub fn shares_fate(&self, other: &Self) -> bool {
         self.host == other.host || self.domain == other.domain
     }
-}
-
-/// How good a shadow's copy of its primary's state is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Sync {
-    /// There is no copy yet.
-    Never,
-    /// A copy that lags more than one `synchronization_interval`.
-    Behind,
-    /// Within one `synchronization_interval` of its primary.
-    CaughtUp,
-    /// The copy differs from its primary. Only a new one helps; until it is begun, nothing this session reports counts.
-    Corrupt,
 }
 
 /// What became of the warm-up task.

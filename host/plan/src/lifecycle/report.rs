@@ -13,8 +13,8 @@ pub struct Report {
     pub sync: Sync,
 }
 
-/// The shadow as `report` makes it, by legal steps only; what no legal step leads to stays as it was believed. `None`:
-/// the rack knows of no shadow, so there is none.
+/// The shadow as `report` makes it, by legal steps only; what no legal step leads to stays as it was believed. One that is
+/// over stays so until the rack knows of none: then, and only then, the answer is `None`.
 pub fn believe(s: &Shadow, report: Option<Report>, now_ms: u64, limits: &Limits) -> Option<Shadow> {
     let report = report?;
     let mut s = *s;
@@ -29,7 +29,7 @@ pub fn believe(s: &Shadow, report: Option<Report>, now_ms: u64, limits: &Limits)
     if matches!(report.sync, Sync::CaughtUp) && s.sync == Sync::CaughtUp {
         s.synced_ms = now_ms;
     }
-    (s.phase != Phase::Terminated).then_some(s)
+    Some(s)
 }
 
 /// The event that brings `s` nearer to what was reported.

@@ -7,11 +7,11 @@ use foreshade_appliance_core::{
     Core, CoreConfig, CoreError, Effect, Event, HostSpec, RackSpec, Summary, VmSpec,
 };
 use foreshade_enact::fakes::rack::{Rack, RackConfig, Totals};
-use foreshade_enact::{Desk, Hypervisor, Observed};
+use foreshade_enact::{Desk, Hypervisor, Observed, ShadowSeen};
 use foreshade_forecast::{Fleet as Forecaster, ForecastError};
 use foreshade_types::{
     Action, Allocation, ControllerId, Decision, HoldReason, HostId, Outcome, OutcomeKind, RackId, Resource,
-    Tick, VmId,
+    ShadowPhase, SyncState, Tick, VmId,
 };
 use foreshade_wire::WireError;
 use thiserror::Error;
@@ -70,11 +70,20 @@ pub struct Run {
 struct Said {
     holds: BTreeMap<HoldReason, u64>,
     unrelieved: Vec<(HostId, HoldReason)>,
+    shadows: BTreeMap<VmId, ShadowSeen>,
 }
 
 fn core(script: &Script) -> Result<Core, ForecastError> {
-    let spec = |h| HostSpec { id: HostId(h), cpu: script.host_cpu, memory: script.host_memory };
-    let vm = |v: &super::VmScript| VmSpec { name: v.name.clone(), size: v.size, host: v.host };
+    let spec = |h| {
+        let general = HostSpec::general(HostId(h), script.host_cpu, script.host_memory);
+        script.kinds.get(&h).map_or(general, |k| HostSpec { pool: k.pool, domain: k.domain, ..general })
+    };
+    let vm = |v: &super::VmScript| VmSpec {
+        name: v.name.clone(),
+        size: v.size,
+        host: v.host,
+        customer: v.customer,
+    };
     let config = CoreConfig {
         epoch: 1,
         cadence_s: script.cadence_s,
@@ -210,6 +219,9 @@ impl Run {
             }
             said.holds = holds;
         }
+        let shadows: BTreeMap<_, _> = s.observed.iter().filter_map(|o| o.shadow.map(|s| (o.vm, s))).collect();
+        lines.extend(self.shadows(&said.shadows, &shadows));
+        said.shadows = shadows;
         if s.contention_s > 0 {
             lines.push(format!("ran short: {} VM-seconds", s.contention_s));
         }
@@ -226,6 +238,23 @@ impl Run {
         lines.iter().for_each(|l| {
             let _ = writeln!(out, "  {l}");
         });
+    }
+
+    /// How far each shadow is, where that is new.
+    fn shadows(&self, before: &BTreeMap<VmId, ShadowSeen>, now: &BTreeMap<VmId, ShadowSeen>) -> Vec<String> {
+        let name = |vm: &VmId| &self.script.vms[vm.index()].name;
+        let gone = before.keys().filter(|vm| !now.contains_key(vm));
+        let gone = gone.map(|vm| format!("{}'s shadow is gone", name(vm)));
+        let changed = now.iter().filter(|(vm, s)| before.get(vm) != Some(s));
+        let changed = changed.map(|(vm, s)| {
+            let copy = match s.sync {
+                SyncState::Corrupt => ", its copy corrupt",
+                SyncState::Behind if s.phase == ShadowPhase::Active => ", its copy behind",
+                _ => "",
+            };
+            format!("{}'s shadow is {}{copy}", name(vm), s.phase.name())
+        });
+        gone.chain(changed).collect()
     }
 
     fn sums(&self, out: &mut String) {
@@ -260,5 +289,6 @@ fn words(a: &Action) -> String {
         Action::ShiftTraffic { share_percent, size } => format!("{name} {share_percent} %, {}", of(size)),
         Action::ShiftBack { size } => format!("{name}, shadow keeps {}", of(size)),
         Action::Migrate { to } => format!("{name} to {to}"),
+        Action::SuspendShadow | Action::ResumeShadow => name.into(),
     }
 }

@@ -7,7 +7,7 @@ use foreshade_accel::Engine;
 use foreshade_forecast::outlook::HOURS;
 use foreshade_forecast::seasonal::{SeasonalForecast, SeasonalState};
 use foreshade_forecast::{Fleet, FleetConfig, ForecastError, Held, ResourceScore, Scorer, SeriesProfile};
-use foreshade_plan::lifecycle::Event as LifeEvent;
+use foreshade_plan::lifecycle::{Event as LifeEvent, Shadow};
 use foreshade_plan::{PlanInput, PlanReport, needed_shadows, plan};
 use foreshade_telemetry::{Arena, History, Sealed};
 use foreshade_types::{
@@ -262,6 +262,11 @@ impl Core {
         let i = self.config.resources.iter().position(|x| *x == r)?;
         let n = self.config.vms.len();
         self.forecasts.get(i * n..(i + 1) * n)
+    }
+
+    /// The shadows there are, by VM, as their racks report them.
+    pub fn shadows(&self) -> impl Iterator<Item = (VmId, &Shadow)> {
+        (0u32..).map(VmId).zip(&self.fleet.0).filter_map(|(vm, s)| Some((vm, s.shadow.as_ref()?)))
     }
 
     /// The newest CPU demand of a VM and where it runs.

@@ -24,6 +24,8 @@ pub(super) struct Guest {
     /// When the phase ends by itself.
     until_ms: u64,
     copy: SyncState,
+    /// What keeps its copy from being good.
+    fault: Option<SyncState>,
     /// A shift or shift-back under way: when, share, size.
     pending: Option<(u64, u8, Allocation)>,
 }
@@ -33,8 +35,9 @@ impl Guest {
     pub(super) fn boot(host: HostId, size: Allocation, now_ms: u64, config: &RackConfig) -> (Self, u64) {
         let until_ms = now_ms + config.shadow_boot_ms;
         let ready_ms = until_ms + config.shadow_sync_ms + config.shadow_warm_up_ms;
-        let (phase, copy, pending) = (Phase::Provisioning, SyncState::Never, None);
-        (Self { host, size, share_percent: 0, phase, until_ms, copy, pending }, ready_ms)
+        let (phase, copy) = (Phase::Provisioning, SyncState::Never);
+        let guest = Self { host, size, share_percent: 0, phase, until_ms, copy, fault: None, pending: None };
+        (guest, ready_ms)
     }
 
     /// Puts in force what is due.
@@ -49,10 +52,8 @@ impl Guest {
         }
         while self.until_ms <= now_ms {
             (self.phase, self.until_ms) = match self.phase {
-                Phase::Provisioning => {
-                    self.copy = SyncState::Behind;
-                    (Phase::Syncing, self.until_ms + config.shadow_sync_ms)
-                }
+                Phase::Provisioning => self.syncing(self.until_ms, config),
+                Phase::Draining if self.copy != SyncState::CaughtUp => self.syncing(self.until_ms, config),
                 Phase::Syncing => {
                     self.copy = SyncState::CaughtUp;
                     (Phase::Warm, self.until_ms + config.shadow_warm_up_ms)
@@ -63,29 +64,31 @@ impl Guest {
         }
     }
 
+    /// Copies from `now_ms` on; with a fault it does not come to an end.
+    fn syncing(&mut self, now_ms: u64, config: &RackConfig) -> (Phase, u64) {
+        self.copy = self.fault.unwrap_or(SyncState::Behind);
+        (Phase::Syncing, if self.fault.is_some() { OPEN } else { now_ms + config.shadow_sync_ms })
+    }
+
     /// What goes wrong with its copy from now on; `None` = nothing.
     pub(super) fn fault(&mut self, fault: Option<SyncState>, now_ms: u64, config: &RackConfig) {
+        self.fault = fault;
         if matches!(self.phase, Phase::Provisioning | Phase::Suspended) {
             return;
         }
-        let again = |s: &mut Self, until_ms| {
-            (s.phase, s.until_ms, s.share_percent, s.pending) = (Phase::Syncing, until_ms, 0, None);
-        };
+        let serves = matches!(self.phase, Phase::Active | Phase::Draining);
         match fault {
             // It goes on serving what it serves.
-            Some(SyncState::Behind) if matches!(self.phase, Phase::Active | Phase::Draining) => {
-                self.copy = SyncState::Behind;
+            Some(SyncState::Behind) if serves => self.copy = SyncState::Behind,
+            None if serves => self.copy = SyncState::CaughtUp,
+            Some(_) => {
+                (self.share_percent, self.pending) = (0, None);
+                (self.phase, self.until_ms) = self.syncing(now_ms, config);
             }
-            Some(copy @ (SyncState::Behind | SyncState::Corrupt)) => {
-                again(self, OPEN);
-                self.copy = copy;
+            None if self.phase == Phase::Syncing && self.until_ms == OPEN => {
+                (self.phase, self.until_ms) = self.syncing(now_ms, config);
             }
-            _ if self.phase == Phase::Syncing && self.until_ms == OPEN => {
-                again(self, now_ms + config.shadow_sync_ms);
-                self.copy = SyncState::Behind;
-            }
-            _ if matches!(self.phase, Phase::Active | Phase::Draining) => self.copy = SyncState::CaughtUp,
-            _ => {}
+            None => {}
         }
     }
 
@@ -113,8 +116,8 @@ impl Guest {
         if self.phase != Phase::Suspended {
             return None;
         }
-        (self.phase, self.until_ms) = (Phase::Syncing, now_ms + config.shadow_sync_ms);
-        Some(self.until_ms + config.shadow_warm_up_ms)
+        (self.phase, self.until_ms) = self.syncing(now_ms, config);
+        Some(self.until_ms.saturating_add(config.shadow_warm_up_ms))
     }
 
     /// What it takes of its host: a suspended one no CPU.

@@ -9,6 +9,7 @@ use foreshade_appliance_core::{
 use foreshade_enact::fakes::rack::{Rack, RackConfig, Totals};
 use foreshade_enact::{Desk, Hypervisor, Observed, ShadowSeen};
 use foreshade_forecast::{Fleet as Forecaster, ForecastError};
+use foreshade_plan::lifecycle::Shadow;
 use foreshade_types::{
     Action, Allocation, ControllerId, Decision, HoldReason, HostId, Outcome, OutcomeKind, RackId, Resource,
     ShadowPhase, SyncState, Tick, VmId,
@@ -40,6 +41,8 @@ pub struct Step {
     pub tick: Tick,
     /// What was measured, by VM.
     pub observed: Vec<Observed>,
+    /// The shadows as the appliance believes them when it decides.
+    pub shadows: BTreeMap<VmId, Shadow>,
     /// What was decided.
     pub decisions: Vec<Decision>,
     /// What became of it, decision by decision.
@@ -150,6 +153,7 @@ pub fn run(script: &Script) -> Result<Run, RunError> {
         let demand = |vm: VmId| script.vms[vm.index()].demand(tick);
         rack.advance(t.saturating_sub(1) * length_ms, length_ms, t >= script.warm_up, demand);
         let (plan, sends) = sample(&mut core, &rack, tick)?;
+        let shadows = core.shadows().map(|(vm, s)| (vm, *s)).collect();
         let mut observed: Vec<_> = rack.hosts().iter().flat_map(|h| rack.observe(*h)).collect();
         observed.sort_by_key(|o| o.vm);
         let outcomes = desk.work(&mut rack, t * length_ms, &sends);
@@ -161,6 +165,7 @@ pub fn run(script: &Script) -> Result<Run, RunError> {
             steps.push(Step {
                 tick,
                 observed,
+                shadows,
                 decisions,
                 outcomes,
                 holds,

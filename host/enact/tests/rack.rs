@@ -5,8 +5,8 @@
 use foreshade_enact::fakes::rack::{Demand, Rack, RackConfig};
 use foreshade_enact::{Hypervisor, Observed};
 use foreshade_types::{
-    Action, Allocation, Decision, HostId, Mebibytes, Millicores, OutcomeKind, RackId, Reason, Resource, Rule,
-    ShadowPhase, SyncState, Tick, VmId, VmSize,
+    Action, Allocation, Decision, Disks, HostId, Mebibytes, Millicores, OutcomeKind, RackId, Reach, Reason,
+    Resource, Rule, ShadowPhase, SyncState, Template, Tick, VmId, VmSize,
 };
 use proptest::prelude::*;
 
@@ -194,6 +194,24 @@ fn a_shadow_boots_copies_and_warms_up_before_it_is_ready() {
     use ShadowPhase::{Provisioning, Syncing, Warm};
     assert_eq!(seen, [Provisioning, Provisioning, Provisioning, Syncing, Syncing, Warm]);
     assert_eq!(phase(&r), Some(ShadowPhase::Ready));
+}
+
+#[test]
+fn a_shadow_inherits_its_vm_and_is_reached_by_nobody_else() {
+    let r = with_shadow();
+    let (vm, shadow) = r.templates(VmId(0)).unwrap();
+    let shadow = shadow.unwrap();
+    let made_of = |t: &Template| {
+        let Template { image, os, machine, cpu_model, .. } = t.clone();
+        (image, os, machine, cpu_model, t.size)
+    };
+    assert_eq!(made_of(shadow), made_of(vm), "the same guest, able to grow as large");
+    assert_eq!((shadow.boot, shadow.disks), (allocation(1000, 128), Disks::Overlay), "and little of it");
+    assert_eq!((shadow.reach, shadow.exposed), (Reach::PrimaryAndManager(VmId(0)), false));
+    assert!(vm.exposed && vm.reach == Reach::Customer && vm.boot == vm.size.into());
+    let other = rack(2, &[0, 0]);
+    let image = |id| other.templates(VmId(id)).unwrap().0.image.clone();
+    assert_ne!(image(0), image(1), "a template per primary");
 }
 
 #[test]

@@ -61,6 +61,7 @@ fn events() -> Vec<(&'static str, Event)> {
         ("warm-up failed", Event::WarmUpFailed),
         ("needed", Event::Needed),
         ("shifted", shift(50)),
+        ("shifted 60 %", shift(60)),
         ("shifted 95 %", shift(95)),
         ("shifted back", Event::TrafficShiftedBack { size: size(1000) }),
         ("drained", Event::Drained),

@@ -8,6 +8,7 @@ mod forecast;
 mod ids;
 mod resource;
 mod shadow;
+mod template;
 mod trace_data;
 mod units;
 
@@ -19,5 +20,6 @@ pub use forecast::{Horizon, LEVELS, Quantiles, Readiness, SeriesForecast};
 pub use ids::{ControllerId, HostId, RackId, Tick, VmId};
 pub use resource::{RESOURCES, Resource, Transform};
 pub use shadow::{Pool, ShadowPhase, SyncState};
+pub use template::{Disks, Reach, Template};
 pub use trace_data::{EVENT_KINDS, EventKind, TraceData, Usage};
 pub use units::{Allocation, Mebibytes, Millicores, VmSize};

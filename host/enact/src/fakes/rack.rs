@@ -11,7 +11,8 @@
 use std::collections::VecDeque;
 
 use foreshade_types::{
-    Action, Allocation, Decision, HostId, Mebibytes, Millicores, OutcomeKind, SyncState, VmId, VmSize,
+    Action, Allocation, Decision, HostId, Mebibytes, Millicores, OutcomeKind, SyncState, Template, VmId,
+    VmSize,
 };
 
 use super::shadow::Guest;
@@ -135,6 +136,8 @@ struct Migration {
 struct Vm {
     id: VmId,
     size: VmSize,
+    /// What it was booted from.
+    template: Template,
     host: HostId,
     allocation: Allocation,
     /// Resizes under way, in the order they take effect: a later one does not hold an earlier one up.
@@ -189,6 +192,7 @@ impl Rack {
         let vms = vms.iter().map(|&(id, size, host)| Vm {
             id,
             size,
+            template: Template::primary(&format!("image of {id}"), "linux", size),
             host,
             allocation: size.into(),
             resizes: VecDeque::new(),
@@ -210,6 +214,12 @@ impl Rack {
     /// Its VMs.
     pub fn vms(&self) -> impl Iterator<Item = VmId> + '_ {
         self.vms.iter().map(|v| v.id)
+    }
+
+    /// What a VM, and its shadow where it has one, were booted from.
+    pub fn templates(&self, vm: VmId) -> Option<(&Template, Option<&Template>)> {
+        let v = self.vms.binary_search_by_key(&vm, |v| v.id).ok().map(|i| &self.vms[i])?;
+        Some((&v.template, v.shadow.as_ref().map(|s| &s.template)))
     }
 
     /// The sums so far.
@@ -381,7 +391,7 @@ impl Hypervisor for Rack {
                 if free < size.memory {
                     return refused(OutcomeKind::NoCapacity);
                 }
-                let (guest, at) = Guest::boot(host, size, now_ms, &config);
+                let (guest, at) = Guest::boot(host, v.template.shadow_of(v.id, size), now_ms, &config);
                 v.shadow = Some(guest);
                 (OutcomeKind::Applied, at)
             }

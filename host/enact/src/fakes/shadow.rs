@@ -6,7 +6,7 @@
 //!                           +------------- resume -- suspended <---+   +--> active ----+
 //! ```
 
-use foreshade_types::{Allocation, HostId, Millicores, ShadowPhase as Phase, SyncState};
+use foreshade_types::{Allocation, HostId, Millicores, ShadowPhase as Phase, SyncState, Template};
 
 use super::rack::RackConfig;
 use crate::ShadowSeen;
@@ -20,6 +20,8 @@ pub(super) struct Guest {
     pub(super) host: HostId,
     pub(super) size: Allocation,
     pub(super) share_percent: u8,
+    /// What it was booted from.
+    pub(super) template: Template,
     phase: Phase,
     /// When the phase ends by itself.
     until_ms: u64,
@@ -32,11 +34,13 @@ pub(super) struct Guest {
 
 impl Guest {
     /// Begins to boot; the second value is when it will be ready.
-    pub(super) fn boot(host: HostId, size: Allocation, now_ms: u64, config: &RackConfig) -> (Self, u64) {
+    pub(super) fn boot(host: HostId, template: Template, now_ms: u64, config: &RackConfig) -> (Self, u64) {
+        let size = template.boot;
         let until_ms = now_ms + config.shadow_boot_ms;
         let ready_ms = until_ms + config.shadow_sync_ms + config.shadow_warm_up_ms;
         let (phase, copy) = (Phase::Provisioning, SyncState::Never);
-        let guest = Self { host, size, share_percent: 0, phase, until_ms, copy, fault: None, pending: None };
+        let (share_percent, fault, pending) = (0, None, None);
+        let guest = Self { host, size, share_percent, template, phase, until_ms, copy, fault, pending };
         (guest, ready_ms)
     }
 

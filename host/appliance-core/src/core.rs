@@ -7,7 +7,7 @@ use foreshade_accel::Engine;
 use foreshade_forecast::outlook::HOURS;
 use foreshade_forecast::seasonal::{SeasonalForecast, SeasonalState};
 use foreshade_forecast::{Fleet, FleetConfig, ForecastError, Held, ResourceScore, Scorer, SeriesProfile};
-use foreshade_plan::lifecycle::{Event as LifeEvent, Shadow};
+use foreshade_plan::lifecycle::{Alert as ShadowAlert, Event as LifeEvent, Shadow};
 use foreshade_plan::{PlanInput, PlanReport, needed_shadows, plan};
 use foreshade_telemetry::{Arena, History, Sealed};
 use foreshade_types::{
@@ -91,6 +91,8 @@ pub struct Summary {
     pub racks: Vec<RackLoad>,
     /// VMs that began to behave as they never did; nothing acts on it.
     pub alerts: Vec<Alert>,
+    /// Shadows whose copy fell behind or differs, or that failed.
+    pub shadow_alerts: Vec<(VmId, ShadowAlert)>,
 }
 
 impl Summary {
@@ -103,6 +105,7 @@ impl Summary {
             advised: 0,
             racks: vec![],
             alerts: vec![],
+            shadow_alerts: vec![],
         }
     }
 }
@@ -440,6 +443,7 @@ impl Core {
         let mut summary = Summary::new(tick);
         summary.racks = self.ahead.racks();
         summary.alerts.clone_from(&self.alerted);
+        summary.shadow_alerts = self.fleet.shadow_alerts();
         if self.decides_at(tick) {
             let _hop = tracing::info_span!("plan::plan", tick = tick.0).entered();
             for rack in 0..self.config.racks.len() {

@@ -1,7 +1,7 @@
 //! What the appliance believes about each VM, from telemetry and from the outcomes of its decisions.
 
 use foreshade_plan::CoolDown;
-use foreshade_plan::lifecycle::{Event, Limits, Report, Shadow, Sync, believe, step};
+use foreshade_plan::lifecycle::{Alert, Event, Limits, Report, Shadow, Sync, believe, step};
 use foreshade_types::{
     Action, Allocation, Decision, HostId, Mebibytes, Millicores, ShadowPhase, Tick, VmId, VmSize,
 };
@@ -20,6 +20,8 @@ pub(crate) struct VmState {
     pub(crate) last_sample: Option<Tick>,
     pub(crate) flags: Flags,
     pub(crate) shadow: Option<Shadow>,
+    /// What people are to be told about it and have not been.
+    pub(crate) shadow_alerts: Vec<Alert>,
     /// A migration was accepted: the VM may show up there.
     pub(crate) moving_to: Option<HostId>,
     pub(crate) rest: CoolDown,
@@ -36,6 +38,7 @@ impl VmState {
             last_sample: None,
             flags: Flags::default(),
             shadow: None,
+            shadow_alerts: Vec::new(),
             moving_to: None,
             rest: CoolDown::default(),
         }
@@ -80,7 +83,11 @@ impl VmState {
             (self.cpu_demand, self.memory_demand) = (Millicores(0), Mebibytes(0));
         }
         let (now_ms, limits) = clock(config, tick);
-        self.shadow = self.shadow.and_then(|s| believe(&s, report(row.flags), now_ms, &limits));
+        if let Some(s) = self.shadow {
+            let (believed, alerts) = believe(&s, report(row.flags), now_ms, &limits);
+            self.shadow = believed;
+            self.shadow_alerts.extend(alerts);
+        }
     }
 
     /// A shadow that would sit beside its primary now is not believed in any more; the rack has its own rule for that.
@@ -166,5 +173,13 @@ pub(crate) struct FleetState(pub(crate) Vec<VmState>);
 impl FleetState {
     pub(crate) fn get_mut(&mut self, vm: VmId) -> Option<&mut VmState> {
         self.0.get_mut(vm.index())
+    }
+
+    /// What people are to be told about shadows, once.
+    pub(crate) fn shadow_alerts(&mut self) -> Vec<(VmId, Alert)> {
+        let of = |(vm, s): (VmId, &mut VmState)| {
+            std::mem::take(&mut s.shadow_alerts).into_iter().map(move |a| (vm, a))
+        };
+        (0u32..).map(VmId).zip(&mut self.0).flat_map(of).collect()
     }
 }

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use foreshade_appliance_core::Core;
+use foreshade_plan::lifecycle::Alert;
 use foreshade_sim::scenario::{Part, Run, Script, Show, run};
 use foreshade_types::{Action, HoldReason, Horizon, HostId, Rule, ShadowPhase, Tick, VmId};
 
@@ -402,6 +403,13 @@ fn no_traffic_goes_to_a_copy_that_lags_or_is_corrupt() {
         }
     }
     assert_eq!(seen, [true, true]);
+    // Lagging and corrupt are two alerts, each told when it begins and not again while it lasts.
+    let told = |vm, alert| {
+        let of = |s: &foreshade_sim::scenario::Step| s.shadow_alerts.contains(&(VmId(vm), alert));
+        r.steps.iter().filter(|s| of(s)).map(|s| s.tick.0).collect::<Vec<_>>()
+    };
+    assert_eq!((told(0, Alert::SyncCorrupt)[0], told(1, Alert::SyncBehind)), (174, vec![152]));
+    assert_eq!((told(0, Alert::SyncBehind), told(1, Alert::SyncCorrupt)), (vec![], vec![]));
     // Half an hour without a good copy is a failure: it is cleared and made anew elsewhere or again.
     let failed = r.decisions("release-shadow").find(|d| d.reason.rule == Rule::ShadowFailed).unwrap();
     assert!(when(&r, "create-shadow").iter().any(|(t, vm)| *t > failed.caused_by.0 && *vm == failed.vm.0));

@@ -11,10 +11,10 @@ mod shadow;
 mod template;
 mod trace_data;
 mod units;
+mod worth;
 
 pub use decision::{
     Action, Alternative, Decision, DecisionId, HoldReason, Outcome, OutcomeKind, Reason, Rejected, Rule,
-    Worth,
 };
 pub use forecast::{Horizon, LEVELS, Quantiles, Readiness, SeriesForecast};
 pub use ids::{ControllerId, HostId, RackId, Tick, VmId};
@@ -23,3 +23,4 @@ pub use shadow::{Pool, ShadowPhase, SyncState};
 pub use template::{Disks, Reach, Template};
 pub use trace_data::{EVENT_KINDS, EventKind, TraceData, Usage};
 pub use units::{Allocation, Mebibytes, Millicores, VmSize};
+pub use worth::Worth;

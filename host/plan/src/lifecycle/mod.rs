@@ -262,6 +262,17 @@ pub enum Alert {
     Failed,
 }
 
+impl Alert {
+    /// The alert in words.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::SyncBehind => "its copy has fallen behind",
+            Self::SyncCorrupt => "its copy differs from its VM",
+            Self::Failed => "it has failed",
+        }
+    }
+}
+
 /// Why an event changes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Refusal {

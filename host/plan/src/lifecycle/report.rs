@@ -2,7 +2,7 @@
 
 use foreshade_types::ShadowPhase as Phase;
 
-use super::{Event, Limits, Shadow, Sync, step};
+use super::{Alert, Effect, Event, Limits, Shadow, Sync, step};
 
 /// What a rack says of a shadow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,22 +14,36 @@ pub struct Report {
 }
 
 /// The shadow as `report` makes it, by legal steps only; what no legal step leads to stays as it was believed. One that is
-/// over stays so until the rack knows of none: then, and only then, the answer is `None`.
-pub fn believe(s: &Shadow, report: Option<Report>, now_ms: u64, limits: &Limits) -> Option<Shadow> {
-    let report = report?;
+/// over stays so until the rack knows of none: then, and only then, the answer is `None`. The second value is what people
+/// are to be told.
+pub fn believe(
+    s: &Shadow,
+    report: Option<Report>,
+    now_ms: u64,
+    limits: &Limits,
+) -> (Option<Shadow>, Vec<Alert>) {
+    let mut alerts = Vec::new();
+    let Some(report) = report else { return (None, alerts) };
     let mut s = *s;
     // The longest way: requested to active, seven steps, and a new copy on it.
     for _ in 0..10 {
         let Some(event) = towards(&s, report) else { break };
         match step(&s, event, now_ms, limits) {
-            Ok((next, _)) => s = next,
+            Ok((next, effects)) => {
+                s = next;
+                alerts.extend(effects.into_iter().filter_map(alert));
+            }
             Err(_) => break,
         }
     }
     if matches!(report.sync, Sync::CaughtUp) && s.sync == Sync::CaughtUp {
         s.synced_ms = now_ms;
     }
-    Some(s)
+    (Some(s), alerts)
+}
+
+fn alert(e: Effect) -> Option<Alert> {
+    if let Effect::Alert(a) = e { Some(a) } else { None }
 }
 
 /// The event that brings `s` nearer to what was reported.
@@ -95,7 +109,7 @@ mod tests {
 
     fn seen(s: &Shadow, phase: Phase, sync: Sync) -> Shadow {
         let limits = Policy::default().shadow_limits(300_000);
-        believe(s, Some(Report { phase, sync }), 300_000, &limits).unwrap()
+        believe(s, Some(Report { phase, sync }), 300_000, &limits).0.unwrap()
     }
 
     #[test]
@@ -122,7 +136,21 @@ mod tests {
     fn a_copy_that_lags_takes_the_shadow_out_of_readiness() {
         let ready = seen(&requested(), Phase::Ready, Sync::CaughtUp);
         assert_eq!(seen(&ready, Phase::Ready, Sync::Behind).phase, Phase::Syncing);
-        assert_eq!(believe(&ready, None, 0, &Policy::default().shadow_limits(300_000)), None);
+        assert_eq!(believe(&ready, None, 0, &Policy::default().shadow_limits(300_000)).0, None);
+    }
+
+    #[test]
+    fn lagging_and_corrupt_are_told_apart_and_once() {
+        let limits = Policy::default().shadow_limits(300_000);
+        let told = |s: &Shadow, sync| {
+            let (s, alerts) = believe(s, Some(Report { phase: Phase::Syncing, sync }), 300_000, &limits);
+            (s.unwrap(), alerts)
+        };
+        let ready = seen(&requested(), Phase::Ready, Sync::CaughtUp);
+        let (behind, alerts) = told(&ready, Sync::Behind);
+        assert_eq!((alerts, told(&behind, Sync::Behind).1), (vec![Alert::SyncBehind], vec![]));
+        let (corrupt, alerts) = told(&ready, Sync::Corrupt);
+        assert_eq!((alerts, told(&corrupt, Sync::Corrupt).1), (vec![Alert::SyncCorrupt], vec![]));
     }
 
     #[test]

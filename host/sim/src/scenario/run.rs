@@ -9,7 +9,7 @@ use foreshade_appliance_core::{
 use foreshade_enact::fakes::rack::{Rack, RackConfig, Totals};
 use foreshade_enact::{Desk, Hypervisor, Observed, ShadowSeen};
 use foreshade_forecast::{Fleet as Forecaster, ForecastError};
-use foreshade_plan::lifecycle::Shadow;
+use foreshade_plan::lifecycle::{Alert, Shadow};
 use foreshade_types::{
     Action, Allocation, ControllerId, Decision, HoldReason, HostId, Outcome, OutcomeKind, RackId, Resource,
     ShadowPhase, SyncState, Tick, VmId,
@@ -43,6 +43,8 @@ pub struct Step {
     pub observed: Vec<Observed>,
     /// The shadows as the appliance believes them when it decides.
     pub shadows: BTreeMap<VmId, Shadow>,
+    /// What people are told about shadows.
+    pub shadow_alerts: Vec<(VmId, Alert)>,
     /// What was decided.
     pub decisions: Vec<Decision>,
     /// What became of it, decision by decision.
@@ -161,11 +163,12 @@ pub fn run(script: &Script) -> Result<Run, RunError> {
         if let Some(plan) = plan.filter(|_| t + 1 >= script.warm_up) {
             let contention_s = (rack.totals().contention_ms - contention_ms) / 1000;
             contention_ms = rack.totals().contention_ms;
-            let Summary { decisions, holds, unrelieved, advised, .. } = plan;
+            let Summary { decisions, holds, unrelieved, advised, shadow_alerts, .. } = plan;
             steps.push(Step {
                 tick,
                 observed,
                 shadows,
+                shadow_alerts,
                 decisions,
                 outcomes,
                 holds,
@@ -227,6 +230,10 @@ impl Run {
         let shadows: BTreeMap<_, _> = s.observed.iter().filter_map(|o| o.shadow.map(|s| (o.vm, s))).collect();
         lines.extend(self.shadows(&said.shadows, &shadows));
         said.shadows = shadows;
+        let name = |vm: VmId| &self.script.vms[vm.index()].name;
+        lines.extend(
+            s.shadow_alerts.iter().map(|(vm, a)| format!("alert: {}'s shadow: {}", name(*vm), a.text())),
+        );
         if s.contention_s > 0 {
             lines.push(format!("ran short: {} VM-seconds", s.contention_s));
         }

@@ -14,6 +14,7 @@ mod allocate;
 mod auto;
 pub mod baseline;
 mod budget;
+mod create;
 mod fairshare;
 mod footprint;
 mod input;

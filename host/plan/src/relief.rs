@@ -8,8 +8,6 @@ use foreshade_types::{
     Rejected, Resource, Rule, ShadowPhase, VmId, Worth,
 };
 
-use crate::lifecycle::{Event, Shadow, step};
-
 use crate::report::{Draft, Planned};
 use crate::{Bound, Budget, HostView, MoveQuery, MoveScore, PlanInput, Policy, VmView};
 
@@ -101,11 +99,11 @@ pub(crate) type Scored = (MoveQuery, MoveScore);
 
 /// A scored move that its target can take.
 #[derive(Debug, Clone, Copy)]
-struct Move<'a> {
-    vm: &'a VmView,
-    to: HostId,
+pub(crate) struct Move<'a> {
+    pub(crate) vm: &'a VmView,
+    pub(crate) to: HostId,
     /// The host's peak without what is moved.
-    source: Bound,
+    pub(crate) source: Bound,
     source_after: u64,
     target_after: u64,
     /// Its target is not reserved for what it brings.
@@ -114,7 +112,7 @@ struct Move<'a> {
 
 /// How far the shadows are that a move is sought for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum With {
+pub(crate) enum With {
     Nothing,
     Usable,
     Suspended,
@@ -132,7 +130,7 @@ impl With {
 }
 
 /// The scored moves off `host` that fit their target and help.
-fn fitting<'a>(
+pub(crate) fn fitting<'a>(
     input: &PlanInput<'a>,
     scored: &[Scored],
     policy: &Policy,
@@ -177,7 +175,7 @@ fn fitting<'a>(
 
 /// Of the moves that suffice, the cheapest (least memory to copy). Where none suffices a share that helps most is still
 /// worth its shadow; a migration is not: the host would run over all the same, and the VM would have moved for nothing.
-fn best<'a>(
+pub(crate) fn best<'a>(
     mut moves: Vec<Move<'a>>,
     limit: u64,
     taken: &BTreeSet<HostId>,
@@ -194,15 +192,15 @@ fn best<'a>(
 }
 
 /// What a relief needs to know while hosts are worked through.
-struct Round<'r> {
-    policy: &'r Policy,
-    scored: &'r [Scored],
-    taken: BTreeSet<HostId>,
+pub(crate) struct Round<'r> {
+    pub(crate) policy: &'r Policy,
+    pub(crate) scored: &'r [Scored],
+    pub(crate) taken: BTreeSet<HostId>,
     budget: Budget,
     /// Shadows that the rack has or is to have.
-    shadows: u32,
+    pub(crate) shadows: u32,
     /// CPU of those that are planned in this round.
-    made: Millicores,
+    pub(crate) made: Millicores,
 }
 
 /// Plans one relief for each host over its limit, the most overrun first.
@@ -278,54 +276,7 @@ impl Round<'_> {
         Ok(())
     }
 
-    /// A shadow for a VM of the host: one that is suspended is resumed, else one is made.
-    fn create(&mut self, input: &PlanInput<'_>, h: &HostView, draft: &mut Draft) -> Result<(), HoldReason> {
-        let (policy, limit) = (self.policy, self.policy.host_limit(h));
-        let not = [(Alternative::Migrate, HoldReason::Transient)];
-        let asleep = fitting(input, self.scored, policy, h, policy.shift_percent, With::Suspended);
-        if let Some(m) = best(asleep, limit, &BTreeSet::new(), false) {
-            let costs = m.vm.shadow.map_or(0, |s| s.size.cpu.0);
-            let worth = policy.shadow_worth(input, h, &m.source, costs);
-            if !worth.pays() {
-                return Err(HoldReason::NotWorth);
-            }
-            self.act(draft, h, m.vm, Action::ResumeShadow, worth, &not);
-            return Ok(());
-        }
-        let waiting = |v: &VmView| {
-            let idle = |s: Shadow| !matches!(s.phase, ShadowPhase::Active | ShadowPhase::Suspended);
-            v.host == h.id && v.shadow.is_some_and(idle)
-        };
-        if input.vms.iter().any(waiting) {
-            return Err(HoldReason::InFlight);
-        }
-        let moves = fitting(input, self.scored, policy, h, policy.shift_percent, With::Nothing);
-        let m = best(moves, limit, &self.taken, false);
-        let full = self.shadows >= policy.shadows_per_rack;
-        let gives_way = input.vms.iter().filter(|v| full && gives_way(input, v, policy, draft));
-        let gives_way = gives_way.min_by_key(|v| (v.shadow.map(|s| s.needed_ms), v.id));
-        if full && gives_way.is_none() {
-            return Err(HoldReason::ShadowBudget);
-        }
-        let m = m.ok_or(HoldReason::NoBeneficialMove)?;
-        let size = policy.shadow_size(m.vm);
-        policy.affords(input, size, self.made)?;
-        let worth = policy.shadow_worth(input, h, &m.source, size.cpu.0);
-        if !worth.pays() {
-            return Err(HoldReason::NotWorth);
-        }
-        if let Some(v) = gives_way {
-            draft.act(make_room(v, h, policy));
-            self.shadows -= 1;
-        }
-        self.shadows += 1;
-        self.made += size.cpu;
-        self.taken.insert(m.to);
-        self.act(draft, h, m.vm, Action::CreateShadow { host: m.to, size }, worth, &not);
-        Ok(())
-    }
-
-    fn act(
+    pub(crate) fn act(
         &self,
         draft: &mut Draft,
         h: &HostView,
@@ -354,28 +305,6 @@ impl Round<'_> {
         };
         draft.act(Planned { vm: vm.id, host: vm.host, action, reason });
     }
-}
-
-/// May this VM's shadow be terminated for another's sake? Only one that is suspended.
-fn gives_way(input: &PlanInput<'_>, v: &VmView, policy: &Policy, draft: &Draft) -> bool {
-    let limits = policy.shadow_limits(input.tick_ms);
-    v.shadow.is_some_and(|s| {
-        s.phase == ShadowPhase::Suspended && step(&s, Event::OverBudget, input.now_ms(), &limits).is_ok()
-    }) && !relieved(draft, v.id)
-}
-
-fn make_room(v: &VmView, for_host: &HostView, policy: &Policy) -> Planned {
-    let reason = Reason {
-        rule: Rule::ShadowOverBudget,
-        resource: Resource::Cpu,
-        quantile_permille: policy.shadow_creation_threshold_permille,
-        horizon_s: 0,
-        predicted: for_host.peak.at(policy.shadow_creation_threshold_permille),
-        threshold: policy.host_limit(for_host),
-        worth: Worth::default(),
-        rejected: vec![Rejected { alternative: Alternative::Hold, why: HoldReason::ShadowBudget }],
-    };
-    Planned { vm: v.id, host: v.host, action: Action::ReleaseShadow, reason }
 }
 
 /// Is a relief planned for this VM this tick?

@@ -6,7 +6,7 @@ mod common;
 
 use common::{NOW, OwnedInput, TICK_MS, any_input, auto, host, shadow, vm};
 use foreshade_plan::lifecycle::{Event, Shadow, due, step};
-use foreshade_plan::{Bound, MoveScore, Policy, Verdict, VmView, plan};
+use foreshade_plan::{Bound, MoveScore, Policy, Verdict, VmView, needed_shadows, plan};
 use foreshade_types::{
     Action, Allocation, HoldReason, HostId, Mebibytes, Millicores, Pool, Rule, ShadowPhase, VmId, VmSize,
 };
@@ -111,6 +111,25 @@ fn a_cost_cap_and_an_idle_budget_block_creation_and_say_which() {
     let calm = OwnedInput::new(vec![vm(0, 0, 3000)], vec![host(0, 0, 0, 0), host(1, 0, 0, 0)]);
     assert!(creates(&calm, &quiet(1000, 2)), "one core of 64 is less than 2 %");
     assert!(!creates(&calm, &quiet(999, 2)) && !creates(&calm, &quiet(1000, 1)));
+}
+
+#[test]
+fn a_shadow_is_kept_only_while_it_is_worth_its_cost() {
+    let mut x = peaking();
+    // The host may run over, and is not likely to: its shadow waits.
+    x.hosts[0].peak = Bound { q50: 10_000, q90: 28_000, q95: 30_000, q99: 33_000 };
+    x.vms[0].shadow = Some(shadow(0, 1, ShadowPhase::Ready, 90, NOW.0 - 3));
+    let at = |price| Policy { contention_price_millicores: price, ..auto() };
+    let suspends = |price| {
+        let (p, _) = plan(&x.view(), &x.scores, &at(price));
+        p.actions.into_iter().find(|a| a.action == Action::SuspendShadow)
+    };
+    let needed = |price| needed_shadows(&x.view(), &x.scores, &at(price));
+    assert_eq!((needed(60_000), suspends(60_000)), (vec![VmId(0)], None));
+    assert_eq!(needed(6000), []);
+    let why = suspends(6000).unwrap().reason;
+    assert_eq!(why.rule, Rule::ShadowIdle);
+    assert!(why.to_string().contains("worth 0.22 cores for 1.00"), "{why}");
 }
 
 #[test]

@@ -75,7 +75,7 @@ pub fn candidates(input: &PlanInput<'_>, policy: &Policy) -> Vec<MoveQuery> {
         let mut vms: Vec<_> = input.vms.iter().filter(|v| v.host == h.id && v.shadow.is_none()).collect();
         vms.retain(|v| blocked(v, policy).is_none());
         vms.sort_by_key(|v| (std::cmp::Reverse(v.cpu.peak.q95), v.id));
-        let mut targets: Vec<_> = input.hosts.iter().filter(|t| t.id != h.id).collect();
+        let mut targets: Vec<_> = input.hosts.iter().collect();
         targets.sort_by_key(|t| (t.peak.q95, t.id));
         for v in vms.iter().take(VMS_PER_HOST) {
             let mut whole = targets.iter().filter(|t| input.may_move(v, t));

@@ -139,6 +139,8 @@ pub struct Core {
     scorer: Scorer,
     ahead: Ahead,
     hazard: HostHazard,
+    /// Hosts that were said to have failed.
+    down: BTreeSet<HostId>,
     /// The newest tick whose samples are all in.
     sealed: Tick,
     alerts: Alerts,
@@ -203,6 +205,7 @@ impl Core {
             scorer,
             ahead: Ahead::new(&config, peak as usize),
             hazard: HostHazard::new(&config),
+            down: BTreeSet::new(),
             sealed: Tick(0),
             alerts: Alerts::new(&config),
             alerted: Vec::new(),
@@ -327,14 +330,21 @@ impl Core {
         match event {
             Event::Telemetry { host, tick, ipc } => self.telemetry(host, tick, ipc, &mut out),
             Event::EndOfTick { host, tick, rows } => self.end_of_tick(host, tick, rows, &mut out)?,
-            Event::Host { host, tick, event } => {
-                if let Err(text) = self.hazard.observe(host, event, tick) {
-                    out.push(Effect::Refused { host, tick, text });
-                }
-            }
+            Event::Host { host, tick, event } => match self.hazard.observe(host, event, tick) {
+                Ok(()) => self.host_said(host, event),
+                Err(text) => out.push(Effect::Refused { host, tick, text }),
+            },
             Event::Outcomes { rack, tick, outcomes } => self.outcomes(rack, tick, outcomes, &mut out)?,
         }
         Ok(out)
+    }
+
+    /// A host that failed takes nothing more; what becomes of its shadows, their racks report.
+    fn host_said(&mut self, host: HostId, event: HostEvent) {
+        match event {
+            HostEvent::Down => self.down.insert(host),
+            HostEvent::Up => self.down.remove(&host),
+        };
     }
 
     /// Are decisions taken at this tick? Not in the warm-up, and not when nothing comes after it.
@@ -514,6 +524,7 @@ impl Core {
             tick,
             fleet: &self.fleet,
             history: &self.history,
+            down: &self.down,
             forecasts: Forecasts { cpu, memory: of(Resource::Memory) },
             peak_steps: peak_steps as usize,
             hour_steps: hour_steps as usize,

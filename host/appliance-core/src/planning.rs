@@ -1,5 +1,7 @@
 //! From forecasts to the planner's view of a rack and back to numbered decisions.
 
+use std::collections::BTreeSet;
+
 use foreshade_forecast::aggregate::SumPath;
 use foreshade_plan::{Bound, HostView, MoveQuery, MoveScore, PlanInput, VmForecast, VmView, candidates};
 use foreshade_telemetry::History;
@@ -26,6 +28,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) tick: Tick,
     pub(crate) fleet: &'a FleetState,
     pub(crate) history: &'a History,
+    /// Hosts that were said to have failed.
+    pub(crate) down: &'a BTreeSet<HostId>,
     pub(crate) forecasts: Forecasts<'a>,
     pub(crate) peak_steps: usize,
     pub(crate) hour_steps: usize,
@@ -110,6 +114,7 @@ impl Scene<'_> {
             hour: Bound::from_units(&sum.step(self.hour_steps)),
             pool: spec.pool,
             domain: spec.domain,
+            up: !self.down.contains(&spec.id),
         }
     }
 

@@ -146,6 +146,8 @@ pub struct HostView {
     pub pool: Pool,
     /// What fails together with it.
     pub domain: u32,
+    /// It runs, as far as anybody has said.
+    pub up: bool,
 }
 
 /// One rack at one tick.
@@ -176,12 +178,12 @@ impl PlanInput<'_> {
     /// May `h` carry a shadow of `v`: a host of its pools that no fault shares with its primary?
     pub fn may_shadow(&self, v: &VmView, h: &HostView) -> bool {
         let home = self.host(v.host).map(|p| p.domain);
-        h.id != v.host && home != Some(h.domain) && h.pool.takes_shadow(v.customer)
+        h.up && h.id != v.host && home != Some(h.domain) && h.pool.takes_shadow(v.customer)
     }
 
     /// May `h` carry `v` itself?
     pub fn may_move(&self, v: &VmView, h: &HostView) -> bool {
-        h.id != v.host && h.pool.takes_vm(v.customer)
+        h.up && h.id != v.host && h.pool.takes_vm(v.customer)
     }
 
     /// The host's row.

@@ -233,6 +233,7 @@ proptest! {
                 Action::CreateShadow { host, .. } => {
                     prop_assert_ne!(host, v.host);
                     prop_assert_ne!(of(host).domain, of(v.host).domain);
+                    prop_assert!(of(host).up, "a host that is lost takes nothing");
                     let takes = match of(host).pool {
                         Pool::General | Pool::Shadow => true,
                         Pool::Dedicated(c) => v.customer == Some(c),
@@ -241,6 +242,7 @@ proptest! {
                 }
                 Action::Migrate { to } => {
                     prop_assert_ne!(of(to).pool, Pool::Shadow, "reserved for shadows");
+                    prop_assert!(of(to).up, "a host that is lost takes nothing");
                     prop_assert!(!matches!(of(to).pool, Pool::Dedicated(c) if v.customer != Some(c)));
                 }
                 _ => {}

@@ -21,6 +21,7 @@
 //!   behind from 160 to 170         the copy that its shadow holds lags; or: corrupt
 //!   customer 7                     whose it is
 //! host 2 pool shadow domain 1      a host that is not like the rest: pool general, shadow or dedicated 7
+//! host 2 lost 160                  it carries shadows alone and is lost at a tick
 //! show all | moves | totals        moves leaves resizes out; each tick they are counted
 //! ```
 

@@ -414,3 +414,24 @@ fn no_traffic_goes_to_a_copy_that_lags_or_is_corrupt() {
     let failed = r.decisions("release-shadow").find(|d| d.reason.rule == Rule::ShadowFailed).unwrap();
     assert!(when(&r, "create-shadow").iter().any(|(t, vm)| *t > failed.caused_by.0 && *vm == failed.vm.0));
 }
+
+#[test]
+fn the_shadows_of_a_lost_host_fail_and_are_made_elsewhere() {
+    let r = play("shadow-host-lost");
+    let on = |d: &foreshade_types::Decision| match d.action {
+        Action::CreateShadow { host, .. } => Some((d.caused_by.0, d.vm, host)),
+        _ => None,
+    };
+    let made: Vec<_> = r.decisions("create-shadow").filter_map(on).collect();
+    let lost: Vec<_> = made.iter().filter(|m| m.0 < 158 && m.2 == HostId(2)).map(|m| m.1).collect();
+    assert!(!lost.is_empty());
+    for vm in &lost {
+        let cleared = r.decisions("release-shadow").find(|d| d.vm == *vm).unwrap();
+        assert_eq!((cleared.caused_by, cleared.reason.rule), (Tick(158), Rule::ShadowFailed));
+        let told = |s: &foreshade_sim::scenario::Step| s.shadow_alerts.contains(&(*vm, Alert::Failed));
+        assert_eq!(r.steps.iter().filter(|s| told(s)).map(|s| s.tick).collect::<Vec<_>>(), [Tick(158)]);
+    }
+    let again: Vec<_> = made.iter().filter(|m| m.0 >= 158).collect();
+    assert_eq!(again.len(), lost.len());
+    assert!(again.iter().all(|m| m.2 == HostId(3)), "{made:?}");
+}

@@ -222,6 +222,15 @@ impl Rack {
         Some((&v.template, v.shadow.as_ref().map(|s| &s.template)))
     }
 
+    /// Loses a host that carries shadows alone: its shadows fail. VMs on a lost host are not simulated yet.
+    pub fn lose(&mut self, host: HostId) {
+        self.vms
+            .iter_mut()
+            .filter_map(|v| v.shadow.as_mut())
+            .filter(|s| s.host == host)
+            .for_each(Guest::lose);
+    }
+
     /// The sums so far.
     pub fn totals(&self) -> &Totals {
         &self.totals

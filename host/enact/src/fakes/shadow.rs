@@ -77,7 +77,7 @@ impl Guest {
     /// What goes wrong with its copy from now on; `None` = nothing.
     pub(super) fn fault(&mut self, fault: Option<SyncState>, now_ms: u64, config: &RackConfig) {
         self.fault = fault;
-        if matches!(self.phase, Phase::Provisioning | Phase::Suspended) {
+        if matches!(self.phase, Phase::Provisioning | Phase::Suspended | Phase::Failed) {
             return;
         }
         let serves = matches!(self.phase, Phase::Active | Phase::Draining);
@@ -94,6 +94,11 @@ impl Guest {
             }
             None => {}
         }
+    }
+
+    /// Its host is lost: nothing of it runs, and what is left is to be cleared.
+    pub(super) fn lose(&mut self) {
+        (self.phase, self.until_ms, self.share_percent, self.pending) = (Phase::Failed, OPEN, 0, None);
     }
 
     /// May traffic be shifted to it, or back?

@@ -81,6 +81,7 @@ pub fn host(id: u32, load: u64, peak: u64, hour: u64) -> HostView {
         hour: sure(hour),
         pool: Pool::General,
         domain: id,
+        up: true,
     }
 }
 
@@ -189,7 +190,8 @@ pub fn any_input() -> impl Strategy<Value = OwnedInput> {
             1 => Just(Pool::Shadow),
         ];
         // Two of four hosts may share a chassis.
-        let own = (any_bound(48_000), any_bound(48_000), 0u64..40_000, pool, 0u32..4);
+        let own =
+            (any_bound(48_000), any_bound(48_000), 0u64..40_000, pool, 0u32..4, prop::bool::weighted(0.9));
         let hosts = prop::collection::vec(own, n as usize);
         let score =
             (any_bound(40_000), any_bound(40_000)).prop_map(|(source, target)| MoveScore { source, target });
@@ -200,7 +202,7 @@ pub fn any_input() -> impl Strategy<Value = OwnedInput> {
             |(mut vms, hosts, migrations_left, scores)| {
                 vms.iter_mut().enumerate().for_each(|(i, v)| v.id = VmId(i as u32 * 3 + 1));
                 let hosts =
-                    hosts.into_iter().enumerate().map(|(i, (peak, hour, load, pool, domain))| HostView {
+                    hosts.into_iter().enumerate().map(|(i, (peak, hour, load, pool, domain, up))| HostView {
                         id: HostId(i as u32),
                         cpu: Millicores(32_000),
                         memory: Mebibytes(262_144),
@@ -210,6 +212,7 @@ pub fn any_input() -> impl Strategy<Value = OwnedInput> {
                         hour,
                         pool,
                         domain,
+                        up,
                     });
                 OwnedInput { vms, hosts: hosts.collect(), migrations_left, scores }
             },

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use foreshade_appliance_core::{
-    Core, CoreConfig, CoreError, Effect, Event, HostSpec, RackSpec, Summary, VmSpec,
+    Core, CoreConfig, CoreError, Effect, Event, HostEvent, HostSpec, RackSpec, Summary, VmSpec,
 };
 use foreshade_enact::fakes::rack::{Rack, RackConfig, Totals};
 use foreshade_enact::{Desk, Hypervisor, Observed, ShadowSeen};
@@ -154,6 +154,11 @@ pub fn run(script: &Script) -> Result<Run, RunError> {
         let tick = Tick(t);
         let demand = |vm: VmId| script.vms[vm.index()].demand(tick);
         rack.advance(t.saturating_sub(1) * length_ms, length_ms, t >= script.warm_up, demand);
+        for (host, _) in script.kinds.iter().filter(|(_, k)| k.lost == Some(t)) {
+            let (host, event) = (HostId(*host), HostEvent::Down);
+            rack.lose(host);
+            core.apply(Event::Host { host, tick, event })?;
+        }
         let (plan, sends) = sample(&mut core, &rack, tick)?;
         let shadows = core.shadows().map(|(vm, s)| (vm, *s)).collect();
         let mut observed: Vec<_> = rack.hosts().iter().flat_map(|h| rack.observe(*h)).collect();

@@ -125,6 +125,8 @@ pub struct HostKind {
     pub pool: Pool,
     /// Hosts of one domain fail together.
     pub domain: u32,
+    /// The tick at which it is lost for good.
+    pub lost: Option<u64>,
 }
 
 /// A situation.
@@ -305,10 +307,10 @@ impl Script {
         Ok(())
     }
 
-    /// `host N [pool general|shadow|dedicated CUSTOMER] [domain D]`
+    /// `host N [pool general|shadow|dedicated CUSTOMER] [domain D] [lost TICK]`
     fn host_line(&mut self, w: &mut Words<'_>) -> Parsed<()> {
         let host: u32 = w.number("the host")?;
-        let mut kind = HostKind { pool: Pool::General, domain: host };
+        let mut kind = HostKind { pool: Pool::General, domain: host, lost: None };
         if w.takes("pool") {
             kind.pool = match w.word("the pool")? {
                 "general" => Pool::General,
@@ -319,6 +321,9 @@ impl Script {
         }
         if w.takes("domain") {
             kind.domain = w.number("the domain")?;
+        }
+        if w.takes("lost") {
+            kind.lost = Some(w.number("the tick")?);
         }
         self.kinds.insert(host, kind);
         Ok(())

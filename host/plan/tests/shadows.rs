@@ -289,3 +289,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_policy_for_shadows_that_cannot_be_followed_is_refused_by_name() {
+    let d = Policy::default;
+    assert_eq!(d().check(), Ok(()));
+    for (policy, key) in [
+        (Policy { synchronization_interval_s: 0, ..d() }, "synchronization_interval_s = 0"),
+        (Policy { warmup_interval_s: 604_801, ..d() }, "warmup_interval_s = 604801"),
+        (Policy { shadow_provision_limit_s: 0, ..d() }, "shadow_provision_limit_s = 0"),
+        (Policy { shadow_sync_limit_s: 86_401, ..d() }, "shadow_sync_limit_s = 86401"),
+        (Policy { shadow_warm_up_limit_s: 0, ..d() }, "shadow_warm_up_limit_s = 0"),
+        (Policy { shadow_drain_limit_s: 0, ..d() }, "shadow_drain_limit_s = 0"),
+        (Policy { shadow_suspend_ticks: u64::MAX, ..d() }, "shadow_suspend_ticks"),
+        (Policy { max_shadow_age_ticks: u64::MAX, ..d() }, "max_shadow_age_ticks"),
+        (Policy { shadow_idle_budget_percent: 101, ..d() }, "shadow_idle_budget_percent = 101"),
+        (Policy { shadow_growth_percent_per_move: 1001, ..d() }, "shadow_growth_percent_per_move = 1001"),
+        (Policy { max_downtime_s: u64::MAX, ..d() }, "max_downtime_s"),
+    ] {
+        let e = policy.check().unwrap_err().to_string();
+        assert!(e.contains(key) && !e.contains('\n'), "{e}");
+    }
+}

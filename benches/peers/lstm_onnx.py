@@ -15,7 +15,7 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
-B, I, H, WINDOW = 16384, 8, 32, 24
+B, I, H, WINDOWS = 16384, 8, 32, (24, 48)
 rng = np.random.default_rng(1)
 W = rng.uniform(-0.4, 0.4, (4 * H, I)).astype(np.float32)  # gates in the order i, o, f, c, as ONNX has them
 R = rng.uniform(-0.4, 0.4, (4 * H, H)).astype(np.float32)
@@ -125,8 +125,9 @@ def main():
                 got = got.numpy().T if columns else got.numpy()
                 assert np.abs(got - right).max() < 1e-5, f"{name} computes something else"
             add(name, threads, run.time(seconds))
-        window = Run(lstm_op(WINDOW), np.repeat(x[None], WINDOW, 0), 0 * h[None], 0 * c[None], threads)
-        add(f"LSTM op, window of {WINDOW}", threads, window.time(seconds, swap=False))
+        for length in WINDOWS:
+            window = Run(lstm_op(length), np.repeat(x[None], length, 0), 0 * h[None], 0 * c[None], threads)
+            add(f"LSTM op, window of {length}", threads, window.time(seconds, swap=False))
     print(json.dumps({"onnxruntime": ort.__version__, "series": B, "results": results}, indent=1))
 
 

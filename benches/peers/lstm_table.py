@@ -21,10 +21,10 @@ def best(folder, pattern):
 
 
 def main():
-    ours, onnx = best(sys.argv[1], "lstm_ours.*.json"), best(sys.argv[1], "lstm_onnx.*.json")
+    ours, onnx, torch = (best(sys.argv[1], f"lstm_{who}.*.json") for who in ("ours", "onnx", "torch"))
     print(f"{platform.machine()}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} at the end")
     print(f"{'case':<46}{'threads':>8}{'best ms':>10}{'CPU ms/thread':>15}{'MAC GFLOP/s':>13}{'FMA peak':>10}{'share':>7}")
-    for who, rows in (("", ours), ("ONNX Runtime: ", onnx)):
+    for who, rows in (("", ours), ("ONNX Runtime: ", onnx), ("PyTorch: ", torch)):
         for (case, simd, threads), r in rows.items():
             more = "".join(f"{r[k]:>{w}.{d}f}" if k in r else "" for k, w, d in
                            (("mac_gflops", 13, 1), ("fma_peak_gflops", 10, 1), ("share_of_peak", 7, 2)))
@@ -40,6 +40,12 @@ def main():
             window = onnx["LSTM op, window of 24", "", threads][kind]
             print(f"{kind}, {threads} threads: LSTM op {op / step:.2f}x (goal 2.5), best Gemm graph {gemm / step:.2f}x "
                   f"(goal 2), window of 24 {window / step:.0f}x (goal 30)")
+            eager = min(r[kind] for (case, _, t), r in torch.items() if "one step" in case and t == threads)
+            full = ours["window of 48", level, threads]["best_ms"]
+            of = lambda rows, case: rows[case, "", threads]["best_ms"] / full
+            print(f"  PyTorch, one step: {eager / step:.2f}x (goal 1.4); by the clock, windows of 48: PyTorch "
+                  f"{of(torch, 'LSTM, window of 48'):.2f}x (goal 2.2), ONNX Runtime "
+                  f"{of(onnx, 'LSTM op, window of 48'):.2f}x (goal 2.5)")
     one, two = (ours["8->32", level, t] for t in (1, 2))
     print(f"share of the FMA peak, 1 thread: {one['share_of_peak']:.3f} (goal 0.70, best single run)")
     print(f"2 threads: {one['best_ms'] / two['best_ms']:.2f}x of 1 thread by the clock (goal 1.9 on an idle machine), "

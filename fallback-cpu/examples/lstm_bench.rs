@@ -14,7 +14,7 @@ const HEADLESS: Shape = Shape { input: 8, hidden: 32, layers: 1, stats: 0, width
 const SHIPPED: Shape = Shape { input: 6, hidden: 32, layers: 1, stats: 48, width: 64 };
 const TWO_LAYERS: Shape = Shape { input: 8, hidden: 32, layers: 2, stats: 0, width: 0 };
 /// Ticks that a stateless server runs again at every tick.
-const WINDOW: usize = 24;
+const WINDOWS: [usize; 2] = [24, 48];
 const PEAK_ROUNDS: u64 = 20_000;
 
 /// A batch whose state goes to and fro between two buffers, as it does in service.
@@ -100,15 +100,15 @@ fn line(name: &str, exec: &Exec, shape: Shape, seconds: f64) -> String {
     )
 }
 
-/// A stateless window: WINDOW ticks from zero for one answer.
-fn window(exec: &Exec, seconds: f64) -> String {
+/// A stateless window: so many ticks from zero for one answer.
+fn window(exec: &Exec, seconds: f64, ticks: usize) -> String {
     let mut bench = Bench::new(HEADLESS);
     let (best, _) = measure(exec, seconds, |exec| {
         bench.state[0].fill(0.0);
-        (0..WINDOW).for_each(|_| bench.tick(exec));
+        (0..ticks).for_each(|_| bench.tick(exec));
     });
     format!(
-        "{{\"case\": \"window of {WINDOW}\", \"simd\": \"{}\", \"threads\": {}, \"best_ms\": {:.4}}}",
+        "{{\"case\": \"window of {ticks}\", \"simd\": \"{}\", \"threads\": {}, \"best_ms\": {:.4}}}",
         exec.simd(),
         exec.threads(),
         best * 1e3
@@ -133,7 +133,7 @@ fn main() {
         let exec = Exec::new(only.as_deref(), threads).unwrap();
         lines.push(line("8->32->32", &exec, TWO_LAYERS, seconds));
         lines.push(line("6->32, head 80->64->20", &exec, SHIPPED, seconds));
-        lines.push(window(&exec, seconds));
+        lines.extend(WINDOWS.map(|ticks| window(&exec, seconds, ticks)));
     }
     println!("{{\"lanes\": {LANES}, \"results\": [\n  {}\n]}}", lines.join(",\n  "));
 }

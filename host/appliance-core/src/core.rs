@@ -17,6 +17,7 @@ use foreshade_wire::{Column, Row, TelemetryView};
 use thiserror::Error;
 
 use crate::alerts::Alerts;
+use crate::exclude::{Excluded, Exclusion};
 use crate::fleet_state::{FleetState, VmState, demand};
 use crate::hazard::HostHazard;
 use crate::outlook::Ahead;
@@ -141,6 +142,7 @@ pub struct Core {
     hazard: HostHazard,
     /// Hosts that were said to have failed.
     down: BTreeSet<HostId>,
+    excluded: Excluded,
     /// The newest tick whose samples are all in.
     sealed: Tick,
     alerts: Alerts,
@@ -196,6 +198,8 @@ impl Core {
         let of_series = config.resources.iter().flat_map(|r| std::iter::repeat_n(*r, vms)).collect();
         let (peak, step, half, hour) = horizon_steps(config.cadence_s);
         let scorer = Scorer::new(of_series, &Self::horizons(config.cadence_s), &[step, half, hour]);
+        let classes = config.vms.iter().map(|v| v.size.into()).collect::<Vec<_>>();
+        let scorer = scorer.by_class(classes.repeat(config.resources.len()));
         Self {
             arena: Arena::new(vms, COLUMNS, Tick(0)),
             fleet: FleetState(config.vms.iter().map(|v| VmState::new(v.size, v.host)).collect()),
@@ -206,6 +210,7 @@ impl Core {
             ahead: Ahead::new(&config, peak as usize),
             hazard: HostHazard::new(&config),
             down: BTreeSet::new(),
+            excluded: Excluded::default(),
             sealed: Tick(0),
             alerts: Alerts::new(&config),
             alerted: Vec::new(),
@@ -221,6 +226,17 @@ impl Core {
         }
     }
 
+    /// The same, leaving samples out of what is learnt and scored.
+    pub fn excluding(mut self, exclusions: Vec<Exclusion>) -> Self {
+        self.excluded = Excluded::new(exclusions, &self.fleet);
+        self
+    }
+
+    /// Samples left out so far, by exclusion.
+    pub fn left_out(&self) -> &[u64] {
+        self.excluded.left_out()
+    }
+
     /// The configuration it runs with.
     pub fn config(&self) -> &CoreConfig {
         &self.config
@@ -231,7 +247,8 @@ impl Core {
         self.scorer.report()
     }
 
-    /// How often the bounds held so far, by resource and horizon, the horizon in seconds and 0 for the peak.
+    /// How often the bounds held so far, by resource (`cpu`; `cpu/small` for VMs of that class alone) and horizon, the
+    /// horizon in seconds and 0 for the peak.
     pub fn coverage(&self) -> BTreeMap<String, BTreeMap<u64, Held>> {
         let cadence_s = u64::from(self.config.cadence_s);
         let seconds = |(steps, held): (usize, Held)| (steps as u64 * cadence_s, held);
@@ -484,19 +501,22 @@ impl Core {
 
     fn forecast(&mut self, tick: Tick, sealed: &Sealed) -> Result<(), CoreError> {
         let n = self.fleet.0.len();
+        let excluded = self.excluded.tick(tick, &self.fleet);
+        let (fleet, out) = excluded.as_ref().map_or((&self.fleet, &[][..]), |(f, out)| (f, out.as_slice()));
+        let kept = |vm: usize, x: f32| if out.get(vm) == Some(&true) { f32::NAN } else { x };
         self.points.clear();
         for r in &self.config.resources {
             for vm in 0..n {
-                self.points.push(points(*r, sealed, vm, &self.fleet.0[vm]));
+                self.points.push(kept(vm, points(*r, sealed, vm, &fleet.0[vm])));
             }
         }
         let cpu = sealed.column(Column::CpuUsedMc as usize).iter();
         let throttled = sealed.column(Column::CpuThrottledMc as usize);
-        self.history.push(cpu.zip(throttled).map(|(u, t)| demand(*u, *t)));
+        self.history.push(cpu.zip(throttled).enumerate().map(|(vm, (u, t))| kept(vm, demand(*u, *t))));
         let (first, resources) = (self.config.first_decision, &self.config.resources);
-        self.alerted = self.alerts.tick(tick, first, resources, &self.points, &self.fleet);
+        self.alerted = self.alerts.tick(tick, first, resources, &self.points, fleet);
         let series = self.points.len();
-        self.points.extend(self.ahead.add_up(tick, &self.config, &self.fleet));
+        self.points.extend(self.ahead.add_up(tick, &self.config, fleet));
         let f = self.forecaster.step(&self.points).map_err(|source| CoreError::Forecast { tick, source })?;
         f.clone_into(&mut self.forecasts);
         let scored = tick >= self.config.first_decision;

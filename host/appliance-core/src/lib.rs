@@ -13,6 +13,7 @@
 mod alerts;
 mod config;
 mod core;
+mod exclude;
 mod fleet_state;
 mod follow;
 mod hazard;
@@ -23,6 +24,7 @@ mod planning;
 pub use alerts::{Alert, AnomalyReport, FALSE_ALARMS_PER_VM_DAY, KindReport};
 pub use config::{CoreConfig, HostSpec, RackSpec, VmSpec};
 pub use core::{Core, CoreError, Effect, Event, Summary};
+pub use exclude::{Exclusion, Whose};
 pub use follow::{FollowLine, HOPS};
 pub use foreshade_forecast::hazard::Event as HostEvent;
 pub use hazard::HazardReport;

@@ -186,10 +186,9 @@ fn windows<'a>(
     let rows = y.f32_mut();
     for (i, batch) in batch.chunks(LANES).enumerate() {
         let mut block = [[f32::NAN; LANES]; WINDOW];
-        let mut window = [0.0; WINDOW];
         for (l, &(group, lane)) in batch.iter().enumerate() {
             let history = history(group, lane);
-            let filled = history.copy_to(&mut window);
+            let filled = history.window();
             let first = WINDOW - filled.len();
             for (row, x) in block[first..].iter_mut().zip(filled) {
                 row[l] = *x;

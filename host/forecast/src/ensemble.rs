@@ -3,7 +3,7 @@
 use foreshade_types::LEVELS;
 
 use crate::lanes::{LANES, Lane, ZERO, each};
-use crate::members::{COUNT, LSTM};
+use crate::members::{COUNT, LSTM, MLP};
 
 /// How the weights follow the losses. Chosen on the calibration split of the bench.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,6 +20,7 @@ impl Default for Tuning {
     fn default() -> Self {
         let mut prior = [1.0; COUNT];
         prior[LSTM] = 8.0;
+        prior[MLP] = 4.0;
         Self { decay: 0.99, shrink: 6.0, prior }
     }
 }
@@ -72,7 +73,7 @@ impl Ensemble {
     #[inline(always)]
     pub(crate) fn combine(&self, t: &Tuning, voices: &Voices) -> ([Lane; 5], Lane) {
         let weight = self.weights(t, voices);
-        let total = each(|l| weight[0][l] + weight[1][l] + weight[2][l] + weight[3][l]);
+        let total = each(|l| weight.iter().map(|w| w[l]).sum());
         let mut out = [ZERO; 5];
         for (weight, voice) in weight.iter().zip(&voices.q) {
             let share = each(|l| if total[l] > 0.0 { weight[l] / total[l] } else { 0.0 });
@@ -142,7 +143,7 @@ mod tests {
     fn a_silent_member_has_no_say_and_a_bad_one_little() {
         let t = Tuning::default();
         let mut e = Ensemble::NEW;
-        let v = voices([Some(10.0), Some(20.0), None, None]);
+        let v = voices([Some(10.0), Some(20.0), None, None, None]);
         assert_eq!(e.combine(&t, &v).0[1], [15.0; LANES]);
         for _ in 0..20 {
             e.learn(&t, &v, &[10.5; LANES], &[1.0; LANES]);

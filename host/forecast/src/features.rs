@@ -1,7 +1,7 @@
 //! What the LSTM sees of a series: a pure function of its last 144 samples, one vector per tick.
 //!
-//! Order statistics live in sorted windows that a tick updates by two binary searches and one move each; sums run over
-//! the window anew, so that nothing drifts and a series rebuilt from its last 144 samples gives the same bytes.
+//! Order statistics live in sorted windows that a tick updates by a count and a short move each; sums run over the window
+//! anew, so that nothing drifts and a series rebuilt from its last 144 samples gives the same bytes.
 //! `tools/features.py` is the same function in NumPy, for training; `models/default/fixture.safetensors` ties the two.
 
 use foreshade_types::Horizon;
@@ -64,7 +64,7 @@ impl FeatureWindow {
 
     /// The window, oldest sample first.
     pub fn samples(&self) -> Vec<f32> {
-        self.0.copy_to(&mut [0.0; WINDOW]).to_vec()
+        self.0.window().to_vec()
     }
 
     /// Adds the sample of a tick, in points. A missing one (not finite) repeats the last; before the first sample it
@@ -79,33 +79,30 @@ impl FeatureWindow {
     }
 }
 
-/// The window in one piece, its mean and its spread.
+/// The window, its mean and its spread.
 #[derive(Debug)]
-pub(crate) struct Moments {
-    window: [f32; WINDOW],
-    n: usize,
+pub(crate) struct Moments<'a> {
+    window: &'a [f32],
     mean: f32,
     /// Standard deviation plus half a point, which keeps an idle series from having no unit at all.
     pub(crate) scale: f32,
 }
 
-impl Moments {
+impl<'a> Moments<'a> {
     #[inline(always)]
-    pub(crate) fn of(history: &History) -> Self {
-        let mut window = [0.0; WINDOW];
-        let w = history.copy_to(&mut window);
-        let n = w.len();
-        let count = n.max(1) as f64;
+    pub(crate) fn of(history: &'a History) -> Self {
+        let w = history.window();
+        let count = w.len().max(1) as f64;
         let mean = (sum(w, f64::from) / count) as f32;
         let variance = sum(w, |x| f64::from(x - mean) * f64::from(x - mean)) / count;
-        Self { n, mean, scale: variance.sqrt() as f32 + 0.5, window }
+        Self { mean, scale: variance.sqrt() as f32 + 0.5, window: w }
     }
 }
 
 /// The vectors of a series that has a sample.
 #[inline(always)]
-pub(crate) fn describe(history: &History, m: &Moments) -> Features {
-    let (w, n, mean, s) = (&m.window[..m.n], m.n, m.mean, m.scale);
+pub(crate) fn describe(history: &History, m: &Moments<'_>) -> Features {
+    let (w, n, mean, s) = (m.window, m.window.len(), m.mean, m.scale);
     let last = history.last();
     let z = |x: f32| (x - mean) / s;
 

@@ -10,11 +10,14 @@ use crate::grid;
 use crate::history::{CHANGE, History, Place};
 use crate::lanes::{LANES, Lane, ZERO, each};
 use crate::lstm::{Profile, to_points};
-use crate::members::{self, LAST, LSTM, RECENT};
+use crate::members::{self, LAST, LSTM, MLP, RECENT};
 use crate::{SAMPLES_MIN, WINDOW};
 
 /// Samples before the LSTM speaks: it was trained on no series shorter than two hours.
 const LEARNED_MIN: usize = 24;
+
+/// What a network says of a group, by target and level.
+pub(crate) type Learned<'a> = dyn Fn(usize, usize) -> Lane + 'a;
 
 /// What every group of a fleet shares.
 #[derive(Debug)]
@@ -50,13 +53,13 @@ struct Track {
 pub(crate) struct Group {
     tracks: Vec<Track>,
     pub(crate) models: Models,
-    /// What the LSTM sees: input, then statistics.
+    /// What the networks see: input, then statistics.
     pub(crate) features: Box<[Lane; INPUT + STATS]>,
     last: Lane,
     scale: Lane,
     /// Lanes that have a sample.
     pub(crate) begun: [bool; LANES],
-    observed: [usize; LANES],
+    pub(crate) observed: [usize; LANES],
     readiness: [Readiness; LANES],
     /// Lowest, newest and highest sample of a lane that is cold.
     range: [[f32; 3]; LANES],
@@ -146,14 +149,14 @@ impl Group {
         }
     }
 
-    /// Lets the ARIMA and the LSTM speak (`learned`: its quantiles of this group, [target][level][lane], if it runs), then
-    /// makes the forecasts of now and writes them down.
+    /// Lets the ARIMA and the networks speak (`learned`: the quantiles of this group by the LSTM and by the feed-forward
+    /// networks, [target][level][lane], of those that run), then makes the forecasts of now and writes them down.
     #[inline(always)]
     pub(crate) fn conclude(
         &mut self,
         plan: &Plan,
         tick: u64,
-        learned: Option<&dyn Fn(usize, usize) -> Lane>,
+        learned: [Option<&Learned<'_>>; 2],
         path: &mut Vec<Lane>,
         out: &mut [SeriesForecast],
     ) {
@@ -168,10 +171,11 @@ impl Group {
             let slot = (tick % u64::from(horizon.delay_steps())) as usize;
             let pending = &mut track.pending[slot];
             self.models.speak(i, horizon, path, &warm, &mut pending.voices);
-            pending.voices.speaks[LSTM] = ZERO;
-            if let (Some(learned), Some(target)) = (learned, plan.targets[i]) {
-                pending.voices.speaks[LSTM] = ready;
-                for (level, q) in pending.voices.q[LSTM].iter_mut().enumerate() {
+            for (member, learned) in [LSTM, MLP].into_iter().zip(learned) {
+                pending.voices.speaks[member] = ZERO;
+                let (Some(learned), Some(target)) = (learned, plan.targets[i]) else { continue };
+                pending.voices.speaks[member] = ready;
+                for (level, q) in pending.voices.q[member].iter_mut().enumerate() {
                     let raw = learned(target, level);
                     *q = each(|l| to_points(raw[l], self.last[l], self.scale[l]));
                 }
@@ -223,4 +227,40 @@ fn readiness(history: &History) -> Readiness {
 #[inline(always)]
 fn mean(q: &[Lane; 5], lane: usize) -> f32 {
     0.275 * q[0][lane] + 0.425 * q[1][lane] + 0.225 * q[2][lane] + 0.045 * q[3][lane] + 0.03 * q[4][lane]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::places;
+
+    #[test]
+    fn the_networks_are_averaged_by_how_well_they_did() {
+        let horizons = vec![Horizon::Peak(6)];
+        let plan = Plan {
+            places: places(&horizons),
+            targets: vec![Some(0)],
+            tuning: ensemble::Tuning::default(),
+            horizons,
+        };
+        let mut group = Group::new(&plan, Profile::Cpu);
+        let mut histories = vec![History::new(&plan.horizons); LANES];
+        let mut out = vec![crate::set::blank(&plan); LANES];
+        // A level of 50 that every window, and the LSTM, says goes on; the other network says one point more.
+        let (lstm, mlp) = (|_: usize, _: usize| ZERO, |_: usize, _: usize| [2.0; LANES]);
+        let mut medians = vec![];
+        for tick in 0..60 {
+            group.observe(&plan, tick, &mut histories, &[50.0; LANES]);
+            group.conclude(&plan, tick, [Some(&lstm), Some(&mlp)], &mut vec![], &mut out);
+            medians.push(out[3].quantiles[0].0[1]);
+        }
+        assert_eq!(medians[LEARNED_MIN - 2], 50.0, "a young series: the windows alone");
+        let first = 50.0 + 4.0 / (1.0 + 1.0 + 8.0 + 4.0);
+        assert!((medians[LEARNED_MIN - 1] - first).abs() < 1.0 / 64.0, "by what they are worth at first");
+        assert!(
+            (medians[59] - 50.0).abs() < 1.0 / 64.0,
+            "whoever missed is not heard any more: {}",
+            medians[59]
+        );
+    }
 }

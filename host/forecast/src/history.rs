@@ -22,8 +22,35 @@ const CHANGE_OLD: usize = 54;
 /// A new level is this many spreads away: a ramp across the window, whose end lies beyond its beginning too, is not.
 const CHANGE_SPREADS: f32 = 4.0;
 
-/// A ring of [`SLOTS`].
-type Ring = [f32; SLOTS];
+/// A ring of [`SLOTS`], whose first ones stand behind the last once more: what is newest lies in a row, wherever it ends.
+#[derive(Debug, Clone)]
+pub(crate) struct Ring([f32; SLOTS + WINDOW - 1]);
+
+impl Ring {
+    const EMPTY: Self = Self([0.0; SLOTS + WINDOW - 1]);
+
+    #[inline(always)]
+    fn at(&self, slot: u8) -> f32 {
+        self.0[usize::from(slot)]
+    }
+
+    #[inline(always)]
+    fn put(&mut self, slot: u8, value: f32) {
+        let slot = usize::from(slot);
+        self.0[slot] = value;
+        if slot < WINDOW - 1 {
+            self.0[SLOTS + slot] = value;
+        }
+    }
+
+    /// The newest `n`, at most [`WINDOW`], oldest first.
+    #[inline(always)]
+    fn newest(&self, newest: u8, n: usize) -> &[f32] {
+        let end = usize::from(newest) + 1;
+        let end = if end < n { end + SLOTS } else { end };
+        &self.0[end - n..end]
+    }
+}
 
 /// The last [`WINDOW`] samples of a series. Slots count up and wrap; the newest is `newest`.
 #[derive(Debug, Clone)]
@@ -110,14 +137,14 @@ impl History {
             (Horizon::Step(n), _) => Some(Extra::Step { n: n as u8, rises: Order::new() }),
             (Horizon::Peak(n), _) => Some(Extra::Peak {
                 n: n as u8,
-                peak: Box::new([0.0; SLOTS]),
+                peak: Box::new(Ring::EMPTY),
                 peaks: Order::new(),
                 rises: Order::new(),
             }),
         };
         Self {
-            x: [0.0; SLOTS],
-            peak: [0.0; SLOTS],
+            x: Ring::EMPTY,
+            peak: Ring::EMPTY,
             known: [0; SLOTS / 64],
             newest: u8::MAX,
             len: 0,
@@ -145,7 +172,7 @@ impl History {
 
     /// The newest known value; 0 while there is none.
     pub(crate) fn last(&self) -> f32 {
-        self.x[usize::from(self.newest)]
+        self.x.at(self.newest)
     }
 
     /// Was the sample of `back` ticks ago there?
@@ -157,22 +184,16 @@ impl History {
         self.known[usize::from(slot >> 6)] >> (slot & 63) & 1 == 1
     }
 
-    /// The window, oldest first, gaps filled; `to` is at least as long.
+    /// The window, oldest first, gaps filled.
     #[inline(always)]
-    pub(crate) fn copy_to<'a>(&self, to: &'a mut [f32; WINDOW]) -> &'a [f32] {
-        let n = self.len();
-        let end = usize::from(self.newest) + 1;
-        let to = &mut to[..n];
-        let wrapped = n.saturating_sub(end);
-        to[..wrapped].copy_from_slice(&self.x[SLOTS - wrapped..]);
-        to[wrapped..].copy_from_slice(&self.x[end + wrapped - n..end]);
-        to
+    pub(crate) fn window(&self) -> &[f32] {
+        self.x.newest(self.newest, self.len())
     }
 
     /// The sample of `back` ticks ago, NaN = missing or before the first.
     pub(crate) fn raw(&self, back: usize) -> f32 {
         match self.known(back) {
-            true => self.x[usize::from(self.newest.wrapping_sub(back as u8))],
+            true => self.x.at(self.newest.wrapping_sub(back as u8)),
             false => f32::NAN,
         }
     }
@@ -195,8 +216,9 @@ impl History {
         }
         self.newest = self.newest.wrapping_add(1);
         let slot = usize::from(self.newest);
-        self.x[slot] = x;
-        self.peak[slot] = largest(&self.x, self.newest, PEAK.min(self.len()));
+        self.x.put(self.newest, x);
+        let peak = largest(self.x.newest(self.newest, PEAK.min(self.len())));
+        self.peak.put(self.newest, peak);
         let bit = 1 << (slot & 63);
         self.known[slot >> 6] = self.known[slot >> 6] & !bit | if known { bit } else { 0 };
         self.observed += u8::from(known);
@@ -207,39 +229,29 @@ impl History {
     /// Brings every order up to date; `full`: a sample has left.
     #[inline(always)]
     fn order(&mut self, full: bool) {
-        let (x, peak, new, n) = (&self.x, &self.peak, self.newest, self.len());
-        // The slot that leaves, of an order whose entries reach back over `span` samples and are named by the newest.
-        let turn = |span: usize| {
-            let leaves = full.then(|| new.wrapping_sub((WINDOW - span) as u8));
-            (leaves, (n > span).then_some(new))
-        };
-        let at = |s: u8| x[usize::from(s)];
+        let (new, n) = (self.newest, self.len());
+        let (w, p) = (self.x.newest(new, n), self.peak.newest(new, n));
+        let now = Now { newest: new, n, full };
         let o = &mut self.orders;
-        let (out, into) = turn(0);
-        o.values.turn(out, into, at);
-        o.recent.turn((n > RECENT).then(|| new.wrapping_sub(RECENT as u8)), into, at);
-        let (out, into) = turn(PEAK - 1);
-        o.peaks.turn(out, into, |s| peak[usize::from(s)]);
-        let (out, into) = turn(1);
-        o.moves.turn(out, into, |s| one_move(x, s));
-        let (out, into) = turn(PEAK);
-        o.rises.turn(out, into, |s| rise(x, peak, s, PEAK));
-        let (out, into) = turn(HOUR);
-        o.drifts.turn(out, into, |s| drift(x, s, HOUR));
+        now.turn(&mut o.values, 0, rank(w, 0));
+        let recent = rank(w, n.saturating_sub(RECENT));
+        o.recent.turn((n > RECENT).then(|| new.wrapping_sub(RECENT as u8)), Some((new, recent)));
+        now.turn(&mut o.peaks, PEAK - 1, rank(p, PEAK - 1));
+        now.turn(&mut o.moves, 1, rank_of_moves(w));
+        now.turn(&mut o.rises, PEAK, rank_of_changes(p, w, PEAK));
+        now.turn(&mut o.drifts, HOUR, rank_of_changes(w, w, HOUR));
         for extra in &mut self.extra {
             match extra {
                 Extra::Step { n, rises } => {
-                    let n = usize::from(*n);
-                    let (out, into) = turn(n);
-                    rises.turn(out, into, |s| drift(x, s, n));
+                    let span = usize::from(*n);
+                    now.turn(rises, span, rank_of_changes(w, w, span));
                 }
-                Extra::Peak { n, peak, peaks, rises } => {
-                    let n = usize::from(*n);
-                    peak[usize::from(new)] = largest(x, new, n.min(self.len as usize));
-                    let (out, into) = turn(n - 1);
-                    peaks.turn(out, into, |s| peak[usize::from(s)]);
-                    let (out, into) = turn(n);
-                    rises.turn(out, into, |s| rise(x, peak, s, n));
+                Extra::Peak { n: span, peak, peaks, rises } => {
+                    let span = usize::from(*span);
+                    peak.put(new, largest(self.x.newest(new, span.min(n))));
+                    let p = peak.newest(new, n);
+                    now.turn(peaks, span - 1, rank(p, span - 1));
+                    now.turn(rises, span, rank_of_changes(p, w, span));
                 }
             }
         }
@@ -254,7 +266,7 @@ impl History {
         }
         let (mut low, mut high) = (f32::INFINITY, f32::NEG_INFINITY);
         for back in 0..CHANGE {
-            let x = self.x[usize::from(self.newest.wrapping_sub(back as u8))];
+            let x = self.x.at(self.newest.wrapping_sub(back as u8));
             (low, high) = (low.min(x), high.max(x));
         }
         let above = self.largest(CHANGE).is_some_and(|old| low > old);
@@ -264,11 +276,7 @@ impl History {
 
     #[cold]
     fn is_apart(&self) -> bool {
-        let mut window = [0.0; WINDOW];
-        let (old, new) = {
-            let w = self.copy_to(&mut window);
-            w.split_at(w.len() - CHANGE)
-        };
+        let (old, new) = self.window().split_at(self.len() - CHANGE);
         let about = |w: &[f32]| {
             let mean = w.iter().sum::<f32>() / w.len() as f32;
             let variance = w.iter().map(|x| (x - mean) * (x - mean)).sum::<f32>() / w.len() as f32;
@@ -282,7 +290,7 @@ impl History {
     pub(crate) fn forget(&mut self, keep: usize) {
         let keep = keep.min(self.len());
         let raw: Vec<f32> = (0..keep).rev().map(|back| self.raw(back)).collect();
-        let filled = self.x;
+        let filled = self.x.clone();
         let (newest, age) = (self.newest, self.age);
         self.len = 0;
         self.observed = 0;
@@ -295,9 +303,9 @@ impl History {
         }
         for (i, x) in raw.iter().enumerate() {
             // A gap at the new beginning has a value before it, so it is kept as one.
-            let slot = usize::from(newest.wrapping_sub((keep - 1 - i) as u8));
+            let slot = newest.wrapping_sub((keep - 1 - i) as u8);
             match (self.len, x.is_nan()) {
-                (0, true) => self.push(filled[slot]),
+                (0, true) => self.push(filled.at(slot)),
                 _ => self.push(*x),
             }
         }
@@ -316,9 +324,9 @@ impl History {
                 }
                 if self.observed == self.len {
                     return Some(if n == PEAK {
-                        self.peak[usize::from(self.newest)]
+                        self.peak.at(self.newest)
                     } else {
-                        largest(&self.x, self.newest, n)
+                        largest(self.x.newest(self.newest, n))
                     });
                 }
                 let there = (0..n).filter(|&b| self.known(b)).count();
@@ -378,12 +386,10 @@ impl History {
             (Horizon::Step(_), _) => self.values(levels),
             (Horizon::Peak(_), Place::Features) => {
                 let o = &self.orders.peaks;
-                (o.len(), o.quantiles(levels, |s| self.peak[usize::from(s)]))
+                (o.len(), o.quantiles(levels, |s| self.peak.at(s)))
             }
             (Horizon::Peak(_), Place::Extra(i)) => match &self.extra[i] {
-                Extra::Peak { peak, peaks, .. } => {
-                    (peaks.len(), peaks.quantiles(levels, |s| peak[usize::from(s)]))
-                }
+                Extra::Peak { peak, peaks, .. } => (peaks.len(), peaks.quantiles(levels, |s| peak.at(s))),
                 Extra::Step { .. } => (0, [0.0; N]),
             },
         }
@@ -393,13 +399,13 @@ impl History {
     #[inline(always)]
     pub(crate) fn values<const N: usize>(&self, levels: [Level; N]) -> (usize, [f32; N]) {
         let o = &self.orders.values;
-        (o.len(), o.quantiles(levels, |s| self.x[usize::from(s)]))
+        (o.len(), o.quantiles(levels, |s| self.x.at(s)))
     }
 
     /// Quantiles of the last three hours.
     #[inline(always)]
     pub(crate) fn recent<const N: usize>(&self, levels: [Level; N]) -> [f32; N] {
-        self.orders.recent.quantiles(levels, |s| self.x[usize::from(s)])
+        self.orders.recent.quantiles(levels, |s| self.x.at(s))
     }
 
     /// Quantiles of |x[t] - x[t-1]|.
@@ -411,37 +417,81 @@ impl History {
     /// The `rank`-th largest sample, 0 = the largest; `None` beyond the window.
     pub(crate) fn largest(&self, rank: usize) -> Option<f32> {
         let slots = self.orders.values.slots();
-        slots.len().checked_sub(rank + 1).map(|i| self.x[usize::from(slots[i])])
+        slots.len().checked_sub(rank + 1).map(|i| self.x.at(slots[i]))
     }
 
     /// The `rank`-th smallest sample, 0 = the smallest; `None` beyond the window.
     pub(crate) fn smallest(&self, rank: usize) -> Option<f32> {
-        self.orders.values.slots().get(rank).map(|&s| self.x[usize::from(s)])
+        self.orders.values.slots().get(rank).map(|&s| self.x.at(s))
     }
 }
 
-#[inline(always)]
-fn largest(x: &Ring, newest: u8, n: usize) -> f32 {
-    let mut most = x[usize::from(newest)];
-    for back in 1..n {
-        most = most.max(x[usize::from(newest.wrapping_sub(back as u8))]);
+/// A window that has just taken a sample in.
+struct Now {
+    newest: u8,
+    n: usize,
+    /// Has a sample left?
+    full: bool,
+}
+
+impl Now {
+    /// Brings an order up to date whose entries reach back over `span` samples and are named by the newest of them.
+    #[inline(always)]
+    fn turn(&self, order: &mut Order, span: usize, rank: usize) {
+        let leaves = self.full.then(|| self.newest.wrapping_sub((WINDOW - span) as u8));
+        order.turn(leaves, (self.n > span).then_some((self.newest, rank)));
     }
-    most
+}
+
+/// How many of the values from the `first` on, but the last, are no larger than the last.
+#[inline(always)]
+fn rank(values: &[f32], first: usize) -> usize {
+    let Some((new, before)) = values.split_last() else { return 0 };
+    count(before.get(first..).unwrap_or_default().iter().copied(), *new)
+}
+
+/// The same of the moves from one sample to the next.
+#[inline(always)]
+fn rank_of_moves(w: &[f32]) -> usize {
+    let [.., b, a] = w else { return 0 };
+    let n = w.len();
+    count(w[1..n - 1].iter().zip(&w[..n - 2]).map(|(a, b)| (a - b).abs()), (a - b).abs())
+}
+
+/// The same of the changes from `from` to `span` samples later in `to`.
+#[inline(always)]
+fn rank_of_changes(to: &[f32], from: &[f32], span: usize) -> usize {
+    let n = to.len();
+    if n <= span {
+        return 0;
+    }
+    let changes = to[span..n - 1].iter().zip(&from[..n - 1 - span]).map(|(a, b)| a - b);
+    count(changes, to[n - 1] - from[n - 1 - span])
+}
+
+#[inline(always)]
+fn count(values: impl Iterator<Item = f32>, limit: f32) -> usize {
+    values.map(|v| u32::from(v <= limit)).sum::<u32>() as usize
+}
+
+#[inline(always)]
+fn largest(x: &[f32]) -> f32 {
+    x.iter().copied().fold(f32::NEG_INFINITY, f32::max)
 }
 
 #[inline(always)]
 fn one_move(x: &Ring, s: u8) -> f32 {
-    (x[usize::from(s)] - x[usize::from(s.wrapping_sub(1))]).abs()
+    (x.at(s) - x.at(s.wrapping_sub(1))).abs()
 }
 
 #[inline(always)]
 fn drift(x: &Ring, s: u8, n: usize) -> f32 {
-    x[usize::from(s)] - x[usize::from(s.wrapping_sub(n as u8))]
+    x.at(s) - x.at(s.wrapping_sub(n as u8))
 }
 
 #[inline(always)]
 fn rise(x: &Ring, peak: &Ring, s: u8, n: usize) -> f32 {
-    peak[usize::from(s)] - x[usize::from(s.wrapping_sub(n as u8))]
+    peak.at(s) - x.at(s.wrapping_sub(n as u8))
 }
 
 #[cfg(test)]
@@ -456,11 +506,10 @@ mod tests {
         for i in 0..500 {
             h.push(if i % 10 == 3 { f32::NAN } else { i as f32 });
         }
-        let mut window = [0.0; WINDOW];
-        assert_eq!(h.copy_to(&mut window)[0], 356.0);
+        assert_eq!(h.window()[0], 356.0);
         assert_eq!((h.last(), h.age()), (499.0, 500));
         assert!(h.raw(499 - 363).is_nan());
-        assert_eq!(window[363 - 356], 362.0);
+        assert_eq!(h.window()[363 - 356], 362.0);
         assert_eq!(h.observed(), (0..WINDOW).filter(|&b| !h.raw(b).is_nan()).count());
         assert_eq!(h.outcome(Horizon::Peak(4)), Some(499.0));
         h.push(f32::NAN);
@@ -505,8 +554,7 @@ mod tests {
         for more in [5.0, 7.0, f32::NAN, 1.0] {
             h.push(more);
             young.push(more);
-            let mut buffers = ([0.0; WINDOW], [0.0; WINDOW]);
-            assert_eq!(h.copy_to(&mut buffers.0), young.copy_to(&mut buffers.1));
+            assert_eq!(h.window(), young.window());
             assert_eq!(h.observed(), young.observed());
             for (horizon, place) in horizons.iter().zip(places(&horizons)) {
                 assert_eq!(

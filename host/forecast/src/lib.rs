@@ -21,6 +21,8 @@
 pub mod aggregate;
 pub mod anomaly;
 mod arima;
+mod bank;
+pub mod behaviour;
 mod conformal;
 mod ensemble;
 pub mod exact;
@@ -36,6 +38,7 @@ pub mod lstm;
 mod members;
 mod order;
 pub mod outlook;
+pub mod paths;
 mod quantile;
 pub mod replay;
 pub mod run;

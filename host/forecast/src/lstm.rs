@@ -1,7 +1,9 @@
 //! The global LSTM: weights from safetensors, and one tick for many series through a back end.
 //!
 //! File: two weight sets, `cpu` and `other`, each a `torch.nn.LSTM` state dict under `<set>.lstm.` and a head under
-//! `<set>.head.`; metadata `format` = [`FORMAT`], `features` = [`features::VERSION`].
+//! `<set>.head.`; metadata `format` = [`FORMAT`], `features` = [`features::VERSION`]. A set may bring feed-forward networks
+//! of the same form under `<set>.mlp0.`, `<set>.mlp1.` and so on, one for any series and one per behaviour, and with them
+//! `<set>.behaviours.centre` [kinds][traits] and `.unit` [traits]; see [`Mlps`].
 
 use std::sync::Arc;
 
@@ -10,6 +12,7 @@ use foreshade_types::{Horizon, Quantiles, Resource};
 use lstm_step::{Cell, GATES, Head, LEVELS, MAX_HIDDEN, STEP, TARGETS, Weights, WeightsError};
 use safetensors::{Dtype, SafeTensors};
 
+use crate::behaviour::{Behaviours, TRAITS};
 use crate::features::{self, Features, INPUT, STATS};
 
 /// Value of the metadata key `format`.
@@ -110,10 +113,23 @@ pub enum ModelError {
     },
 }
 
+/// Kinds of behaviour that a model may tell apart.
+pub const KINDS_MAX: usize = 16;
+
+/// Feed-forward networks beside an LSTM, in its own form: cells that start from zero at every tick.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mlps {
+    /// The kinds of series there are.
+    pub behaviours: Behaviours,
+    /// The first is for any series, the others for one kind each.
+    pub nets: Vec<Weights>,
+}
+
 /// Both weight sets.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LstmModel {
     sets: [Weights; 2],
+    mlps: [Option<Mlps>; 2],
 }
 
 impl LstmModel {
@@ -124,20 +140,12 @@ impl LstmModel {
     pub fn from_safetensors(bytes: &[u8]) -> Result<Self, ModelError> {
         check_metadata(bytes)?;
         let file = container(bytes)?;
-        let set = |profile: Profile| {
-            let name = profile.name();
-            let cell = read_cell(&file, &format!("{name}.lstm."))?;
-            let head = read_head(&file, &format!("{name}.head."), cell.hidden)?;
-            if cell.input != INPUT || head.stats != STATS {
-                return Err(ModelError::Tensor {
-                    name: format!("{name}.*"),
-                    got: format!("made for {} inputs and {} statistics", cell.input, head.stats),
-                    want: format!("{INPUT} and {STATS}"),
-                });
-            }
-            weights(name, cell, Some(head))
-        };
-        Ok(Self { sets: [set(Profile::Cpu)?, set(Profile::Other)?] })
+        let set = |profile: Profile| read_set(&file, profile.name());
+        let mlps = |profile: Profile| read_mlps(&file, profile.name());
+        Ok(Self {
+            sets: [set(Profile::Cpu)?, set(Profile::Other)?],
+            mlps: [mlps(Profile::Cpu)?, mlps(Profile::Other)?],
+        })
     }
 
     /// The shipped model.
@@ -153,6 +161,14 @@ impl LstmModel {
         match profile {
             Profile::Cpu => &self.sets[0],
             Profile::Other => &self.sets[1],
+        }
+    }
+
+    /// The feed-forward networks of a profile, if the model has any.
+    pub fn mlps(&self, profile: Profile) -> Option<&Mlps> {
+        match profile {
+            Profile::Cpu => self.mlps[0].as_ref(),
+            Profile::Other => self.mlps[1].as_ref(),
         }
     }
 }
@@ -184,7 +200,12 @@ impl LstmFleet {
         engine: &mut Engine,
         series: usize,
     ) -> Result<Self, AccelError> {
-        let weights = engine.load_lstm(model.weights(profile))?;
+        Self::of(model.weights(profile), engine, series)
+    }
+
+    /// The same of any weights.
+    pub(crate) fn of(weights: &Weights, engine: &mut Engine, series: usize) -> Result<Self, AccelError> {
+        let weights = engine.load_lstm(weights)?;
         Ok(Self { state: engine.new_state(weights, series)? })
     }
 
@@ -344,6 +365,43 @@ fn check_metadata(bytes: &[u8]) -> Result<(), ModelError> {
 
 fn weights(set: &str, cell: Cell, head: Option<Head>) -> Result<Weights, ModelError> {
     Weights::new(vec![cell], head).map_err(|source| ModelError::Weights { set: set.to_owned(), source })
+}
+
+/// A cell and a head for our features, under `<name>.lstm.` and `<name>.head.`.
+fn read_set(file: &SafeTensors<'_>, name: &str) -> Result<Weights, ModelError> {
+    let cell = read_cell(file, &format!("{name}.lstm."))?;
+    let head = read_head(file, &format!("{name}.head."), cell.hidden)?;
+    if cell.input != INPUT || head.stats != STATS {
+        return Err(ModelError::Tensor {
+            name: format!("{name}.*"),
+            got: format!("made for {} inputs and {} statistics", cell.input, head.stats),
+            want: format!("{INPUT} and {STATS}"),
+        });
+    }
+    weights(name, cell, Some(head))
+}
+
+/// The feed-forward networks of a set; `None` where the file has none.
+fn read_mlps(file: &SafeTensors<'_>, set: &str) -> Result<Option<Mlps>, ModelError> {
+    let prefix = format!("{set}.mlp");
+    if !file.names().iter().any(|n| n.starts_with(&prefix)) {
+        return Ok(None);
+    }
+    let name = |what: &str| format!("{set}.behaviours.{what}");
+    let (kinds, traits, centre) = matrix(file, &name("centre"))?;
+    let unit = vector(file, &name("unit"))?;
+    let wrong = |what: &str, got: String, want: String| ModelError::Tensor { name: name(what), got, want };
+    if traits != TRAITS || !(1..=KINDS_MAX).contains(&kinds) || !centre.iter().all(|v| v.is_finite()) {
+        let want = format!("1 to {KINDS_MAX} rows of {TRAITS} finite values");
+        return Err(wrong("centre", format!("[{kinds}, {traits}] or not finite"), want));
+    }
+    let unit: [f32; TRAITS] = unit
+        .try_into()
+        .ok()
+        .filter(|u: &[f32; TRAITS]| u.iter().all(|v| v.is_finite() && *v > 0.0))
+        .ok_or_else(|| wrong("unit", "something else".into(), format!("{TRAITS} values above 0")))?;
+    let nets = (0..=kinds).map(|k| read_set(file, &format!("{prefix}{k}"))).collect::<Result<_, _>>()?;
+    Ok(Some(Mlps { behaviours: Behaviours { centres: centre.as_chunks().0.to_vec(), unit }, nets }))
 }
 
 fn read_cell(file: &SafeTensors<'_>, prefix: &str) -> Result<Cell, ModelError> {

@@ -4,13 +4,12 @@
 
 use foreshade_types::Horizon;
 
-use crate::WINDOW;
 use crate::history::{History, Place};
 use crate::order::Level;
 use crate::quantile::{at_levels, peak};
 
 /// Members of the ensemble.
-pub(crate) const COUNT: usize = 4;
+pub(crate) const COUNT: usize = 5;
 /// The last value plus what the outcome was above it before.
 pub(crate) const LAST: usize = 0;
 /// What the outcome was before.
@@ -19,6 +18,8 @@ pub(crate) const RECENT: usize = 1;
 pub(crate) const ARIMA: usize = 2;
 /// The LSTM.
 pub(crate) const LSTM: usize = 3;
+/// The feed-forward network of its behaviour.
+pub(crate) const MLP: usize = 4;
 
 /// Outcomes a member must have seen in the window before it speaks.
 pub(crate) const OUTCOMES_MIN: usize = 6;
@@ -40,8 +41,7 @@ pub(crate) fn speak(history: &History, horizon: Horizon, place: Place) -> [Optio
 #[cold]
 fn with_gaps(history: &History, horizon: Horizon) -> [Option<[f32; 5]>; 2] {
     let n = history.len();
-    let mut window = [0.0; WINDOW];
-    let filled = history.copy_to(&mut window);
+    let filled = history.window();
     let raw: Vec<f32> = (0..n).rev().map(|back| history.raw(back)).collect();
     let delay = horizon.delay_steps() as usize;
     let of = |w: &[f32]| peak(w).unwrap_or(f32::NAN);

@@ -1,10 +1,9 @@
 //! Values of a ring in ascending order, kept by their slots.
 //!
-//! A slot is one byte, so six orders of a window take less memory than one copy of it, and a sample that comes and one that
-//! goes cost a binary search and a short move each. Equal values stand in the order of their age: the oldest of them, which
-//! is the first to leave, is where the search for its value ends.
-
-use std::hint::select_unpredictable;
+//! A slot is one byte, so six orders of a window take less memory than one copy of it, and a whole order fits three vectors:
+//! the slot that leaves is found, and what lies between it and the new one moved, by looking at all of it without a branch.
+//! The new one's place is the number of values that are no larger, counted over the window where it lies in a row (see
+//! [`crate::history`]).
 
 use crate::WINDOW;
 
@@ -33,50 +32,42 @@ impl Order {
         &self.slots[..self.len().min(WINDOW)]
     }
 
-    /// Takes the slot out that came first of all there are, and the newest in; `value` is finite and the same for a slot as
-    /// long as it is in the order.
+    /// Takes the slot `out` out and puts `new` in, behind the `rank` values that stay and are no larger than its own.
     #[inline(always)]
-    pub(crate) fn turn(&mut self, out: Option<u8>, new: Option<u8>, value: impl Fn(u8) -> f32) {
+    pub(crate) fn turn(&mut self, out: Option<u8>, new: Option<(u8, usize)>) {
         match (out, new) {
-            (Some(out), Some(new)) => {
-                let (from, to) = self.ranks(value(out), value(new), &value);
-                // What lies between the two moves by one place; the slot that leaves does not count any more.
-                if from < to {
-                    self.slots.copy_within(from + 1..to, from);
-                    self.slots[to - 1] = new;
-                } else {
-                    self.slots.copy_within(to..from, to + 1);
-                    self.slots[to] = new;
-                }
+            (Some(out), Some((new, rank))) => {
+                let from = self.place(out);
+                // The value that leaves does not count: what lies between it and the new one moves by one place.
+                self.shift(from, rank, new);
             }
-            (None, Some(new)) => {
-                let (to, end) = (self.ranks(0.0, value(new), &value).1, self.len());
-                self.slots.copy_within(to..end, to + 1);
-                self.slots[to] = new;
+            (None, Some((new, rank))) => {
                 self.len += 1;
+                self.shift(self.len() - 1, rank, new);
             }
             (Some(_), None) | (None, None) => {}
         }
     }
 
-    /// How many values are smaller than `out`, and how many are no larger than `new`: two searches side by side, each step
-    /// without a branch on the data, which the processor could not guess.
+    /// Where a slot stands: it is there once. All places are looked at, which takes three vectors.
     #[inline(always)]
-    fn ranks(&self, out: f32, new: f32, value: impl Fn(u8) -> f32) -> (usize, usize) {
-        let mut size = self.len();
-        let (mut from, mut to) = (0, 0);
-        while size > 1 {
-            let half = size / 2;
-            let (a, b) = (value(self.slots[from + half - 1]), value(self.slots[to + half - 1]));
-            from = select_unpredictable(a < out, from + half, from);
-            to = select_unpredictable(b <= new, to + half, to);
-            size -= half;
+    fn place(&self, slot: u8) -> usize {
+        let mut at = 0;
+        for (i, s) in self.slots[..WINDOW].iter().enumerate() {
+            at |= if *s == slot && (i as u8) < self.len { i as u8 } else { 0 };
         }
-        if size == 1 {
-            from += usize::from(value(self.slots[from]) < out);
-            to += usize::from(value(self.slots[to]) <= new);
+        usize::from(at)
+    }
+
+    /// Moves what stands between `from` and `to` by one place, over `from`, and puts `new` before what stood at `to`.
+    #[inline(always)]
+    fn shift(&mut self, from: usize, to: usize, new: u8) {
+        if from < to {
+            self.slots.copy_within(from + 1..=to, from);
+        } else {
+            self.slots.copy_within(to..from, to + 1);
         }
-        (from, to)
+        self.slots[to] = new;
     }
 
     /// Quantiles with linear interpolation, as `numpy.quantile`; 0 when empty.
@@ -152,7 +143,10 @@ mod tests {
             let slot = t as u8;
             value[usize::from(slot)] = (state >> 29) as f32;
             let out = (t >= WINDOW).then(|| slot.wrapping_sub(WINDOW as u8));
-            order.turn(out, Some(slot), |s| value[usize::from(s)]);
+            let others = t.saturating_sub(WINDOW - 1)..t;
+            let now = value[usize::from(slot)];
+            let rank = others.filter(|t| value[usize::from(*t as u8)] <= now).count();
+            order.turn(out, Some((slot, rank)));
             let mut want: Vec<(f32, usize)> =
                 (t.saturating_sub(WINDOW - 1)..=t).map(|t| (value[usize::from(t as u8)], t)).collect();
             want.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));

@@ -19,7 +19,7 @@ use foreshade_types::{Horizon, Quantiles};
 use thiserror::Error;
 
 use self::far::Far;
-pub use self::origins::Origins;
+pub use self::origins::{Origins, rfc3339_ms};
 use self::output::Rows;
 pub use self::told::{Row, Told};
 use crate::lstm::LstmModel;
@@ -111,8 +111,19 @@ pub fn run(request: &Request<'_>, progress: impl FnMut(u64, u64)) -> Result<Summ
 ///
 /// # Errors
 /// See [`RunError`]; then no file was written.
-pub fn tell(request: &Request<'_>, mut progress: impl FnMut(u64, u64)) -> Result<(Summary, Told), RunError> {
-    let trace = Trace::read(request.input)?;
+pub fn tell(request: &Request<'_>, progress: impl FnMut(u64, u64)) -> Result<(Summary, Told), RunError> {
+    tell_of(Trace::read(request.input)?, request, progress)
+}
+
+/// As [`tell`], of a trace that was read from the request's input and perhaps changed since.
+///
+/// # Errors
+/// See [`RunError`]; then no file was written.
+pub fn tell_of(
+    trace: Trace,
+    request: &Request<'_>,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<(Summary, Told), RunError> {
     let horizons = horizons(request.horizons_s, trace.cadence_s)?;
     let asked = request.origins.resolve(&trace)?;
     // Nothing after a series' last origin can matter.

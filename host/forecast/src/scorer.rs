@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use foreshade_types::{Horizon, LEVELS, Quantiles, Resource, SeriesForecast};
+use foreshade_types::{Horizon, LEVELS, Quantiles, Resource, SeriesForecast, VmClass};
 use serde::{Deserialize, Serialize};
 
 /// Figures of one resource, in points.
@@ -47,8 +47,20 @@ struct Sums {
     covered: u64,
     violations: u64,
     over: f64,
-    /// By steps ahead, 0 = the peak.
-    held: BTreeMap<usize, Held>,
+    held: ByReach,
+    by_class: BTreeMap<VmClass, ByReach>,
+}
+
+/// By steps ahead, 0 = the peak.
+type ByReach = BTreeMap<usize, Held>;
+
+impl Sums {
+    fn count(&mut self, class: Option<VmClass>, reach: usize, q: &Quantiles, y: f32) {
+        self.held.entry(reach).or_default().count(q, y);
+        if let Some(class) = class {
+            self.by_class.entry(class).or_default().entry(reach).or_default().count(q, y);
+        }
+    }
 }
 
 /// Scores the forecasts of a fleet as their outcomes come in. An origin counts when all samples up to the farthest
@@ -56,6 +68,8 @@ struct Sums {
 #[derive(Debug)]
 pub struct Scorer {
     resources: Vec<Resource>,
+    /// Of the VM of each series; empty = not told.
+    classes: Vec<VmClass>,
     /// Index into a forecast, and steps, of the step horizons; then of the peak.
     steps: Vec<(usize, usize)>,
     peak: Option<(usize, usize)>,
@@ -82,7 +96,23 @@ impl Scorer {
         }
         let reach = steps.iter().chain(&peak).map(|(_, n)| *n).max().unwrap_or(0);
         let sums = resources.iter().map(|&r| (r, Sums::default())).collect();
-        Self { resources, steps, peak, reach, pending: VecDeque::new(), recent: VecDeque::new(), sums }
+        let classes = Vec::new();
+        Self {
+            resources,
+            classes,
+            steps,
+            peak,
+            reach,
+            pending: VecDeque::new(),
+            recent: VecDeque::new(),
+            sums,
+        }
+    }
+
+    /// Tells the class of the VM of each series, so that [`Self::held`] is also by class.
+    pub fn by_class(mut self, classes: Vec<VmClass>) -> Self {
+        self.classes = classes;
+        self
     }
 
     /// Takes one tick: the samples, and the forecasts made after them if they are to be scored. Slices shorter than
@@ -107,27 +137,35 @@ impl Scorer {
             if (1..=self.reach).any(|k| value(k).is_nan()) {
                 continue;
             }
+            let class = self.classes.get(s).copied();
             let Some(sum) = self.sums.get_mut(resource) else { continue };
             sum.origins += 1;
             for &(i, step) in &self.steps {
                 let y = f64::from(value(step));
                 sum.pinball +=
                     (1..5).map(|l| pinball(y, f64::from(q[i].0[l]), f64::from(LEVELS[l]))).sum::<f64>();
-                sum.held.entry(step).or_default().count(&q[i], value(step));
+                sum.count(class, step, &q[i], value(step));
                 sum.covered += u64::from(y >= f64::from(q[i].q05()) && y <= f64::from(q[i].q95()));
             }
             if let Some((i, n)) = self.peak {
                 let y = (1..=n).map(value).fold(f32::NEG_INFINITY, f32::max);
-                sum.held.entry(0).or_default().count(&q[i], y);
+                sum.count(class, 0, &q[i], y);
                 sum.violations += u64::from(y > q[i].q95());
                 sum.over += f64::from(q[i].q95()) - f64::from(y);
             }
         }
     }
 
-    /// How often bounds held so far, by the resource's name and the steps ahead (0 = the peak).
+    /// How often bounds held so far, by the resource's name and the steps ahead (0 = the peak); `cpu/small` is the part of
+    /// `cpu` that is small VMs.
     pub fn held(&self) -> BTreeMap<String, BTreeMap<usize, Held>> {
-        self.sums.iter().map(|(r, s)| (r.name().to_owned(), s.held.clone())).collect()
+        let of = |(r, s): (&Resource, &Sums)| {
+            let class = |(c, h): (&VmClass, &ByReach)| (format!("{}/{}", r.name(), c.name()), h.clone());
+            let mut all: Vec<_> = s.by_class.iter().map(class).collect();
+            all.push((r.name().to_owned(), s.held.clone()));
+            all
+        };
+        self.sums.iter().flat_map(of).collect()
     }
 
     /// The figures so far, by the resource's name; resources without a scored forecast have n = 0.

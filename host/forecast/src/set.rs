@@ -6,9 +6,10 @@ use foreshade_types::{Quantiles, Readiness, SeriesForecast};
 use rayon::prelude::*;
 
 use crate::arima;
+use crate::bank::Bank;
 use crate::features::{INPUT, STATS};
 use crate::fleet::SeriesProfile;
-use crate::group::{Group, Plan};
+use crate::group::{Group, Learned, Plan};
 use crate::history::History;
 use crate::lanes::{LANES, Lane, ZERO};
 use crate::lstm::{LstmFleet, LstmModel, Profile};
@@ -28,6 +29,7 @@ pub(crate) struct Set {
     points: Vec<f32>,
     out: Vec<SeriesForecast>,
     lstm: Option<LstmFleet>,
+    bank: Option<Bank>,
     /// What the LSTM said last, [lanes/64][targets x levels][64].
     said: Option<Slab>,
     /// Lanes to be fitted, kept from tick to tick.
@@ -60,6 +62,8 @@ impl Set {
                 continue;
             }
             let lstm = model.map(|m| LstmFleet::new(m, profile, engine, members.len())).transpose()?;
+            let mlps = model.and_then(|m| m.mlps(profile));
+            let bank = mlps.map(|m| Bank::new(m, engine, members.len())).transpose()?;
             sets.push(Self {
                 histories: members.iter().map(|_| History::new(&plan.horizons)).collect(),
                 groups: (0..members.len().div_ceil(LANES)).map(|_| Group::new(plan, profile)).collect(),
@@ -68,6 +72,7 @@ impl Set {
                 out: vec![blank(plan); members.len()],
                 members,
                 lstm,
+                bank,
                 said: None,
                 due: Vec::new(),
             });
@@ -95,11 +100,16 @@ impl Set {
         });
     }
 
-    /// Fits the models whose turn it is.
+    /// Fits the models whose turn it is, and looks at how those series behave.
     pub(crate) fn refit(&mut self, engine: &mut Engine, exec: &Exec, plan: &Plan) -> Result<(), AccelError> {
         self.due.clear();
         let due = |l: &usize| arima::due(&self.histories[*l], self.phases[*l]);
         self.due.extend((0..self.histories.len()).filter(due).map(|l| (l / LANES, l % LANES)));
+        if let Some(bank) = &mut self.bank {
+            for &(g, l) in &self.due {
+                bank.look(g * LANES + l, self.groups[g].observed[l], &self.groups[g]);
+            }
+        }
         let (histories, groups) = (&self.histories, &mut self.groups);
         let history = |group: usize, lane: usize| &histories[group * LANES + lane];
         arima::refit(engine, exec, &plan.horizons, &self.due, history, |g, take| take(&mut groups[g].models))
@@ -110,7 +120,7 @@ impl Set {
         self.groups.iter_mut().for_each(|g| g.models.silence());
     }
 
-    /// Sends the LSTM's tick.
+    /// Sends the networks' tick.
     pub(crate) fn submit(&mut self, engine: &mut Engine) -> Result<(), AccelError> {
         let Some(lstm) = &mut self.lstm else { return Ok(()) };
         let groups = &self.groups;
@@ -125,7 +135,8 @@ impl Set {
                     to[i * lanes + first..i * lanes + first + LANES].copy_from_slice(row);
                 }
             }
-        })
+        })?;
+        self.bank.as_mut().map_or(Ok(()), |bank| bank.submit(engine, groups))
     }
 
     /// Waits for it.
@@ -136,26 +147,27 @@ impl Set {
             Some(said) if said.len() == out.len() => said.f32_mut().copy_from_slice(out.f32()),
             said => *said = Some(out.clone()),
         }
-        Ok(())
+        self.bank.as_mut().map_or(Ok(()), |bank| bank.collect(engine))
     }
 
-    /// The LSTM is silent from now on.
+    /// The networks are silent from now on.
     pub(crate) fn drop_model(&mut self) {
-        (self.lstm, self.said) = (None, None);
+        (self.lstm, self.said, self.bank) = (None, None, None);
     }
 
     /// Makes the forecasts of now, by lane.
     pub(crate) fn conclude(&mut self, plan: &Plan, exec: &Exec, tick: u64) {
-        let said = self.said.as_ref().map(Slab::f32);
+        let (said, bank) = (self.said.as_ref().map(Slab::f32), self.bank.as_ref());
         let groups = self.groups.par_chunks_mut(GROUPS_PER_TASK).enumerate();
         let out = self.out.par_chunks_mut(GROUPS_PER_TASK * LANES);
         exec.install(|| {
             groups.zip(out).for_each_init(Vec::new, |path, ((task, groups), out)| {
                 fearless_simd::dispatch!(exec.level(), _simd => {
                     for (i, (group, out)) in groups.iter_mut().zip(out.chunks_mut(LANES)).enumerate() {
-                        let first = (task * GROUPS_PER_TASK + i) * LANES;
-                        let learned = said.map(|said| move |target: usize, level: usize| row(said, first, target, level));
-                        let learned = learned.as_ref().map(|f| f as &dyn Fn(usize, usize) -> Lane);
+                        let own = task * GROUPS_PER_TASK + i;
+                        let lstm = said.map(|said| move |target: usize, level: usize| row(said, own * LANES, target, level));
+                        let mlp = bank.map(|bank| move |target: usize, level: usize| bank.row(own, target, level));
+                        let learned = [lstm.as_ref().map(|f| f as &Learned<'_>), mlp.as_ref().map(|f| f as &Learned<'_>)];
                         group.conclude(plan, tick, learned, path, out);
                     }
                 });

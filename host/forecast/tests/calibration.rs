@@ -6,7 +6,7 @@ mod common;
 
 use common::{HORIZONS, Lcg, fleet, usage};
 use foreshade_forecast::{ForecastError, Held, ResourceScore, Scorer};
-use foreshade_types::{Horizon, Quantiles, Readiness, Resource, SeriesForecast};
+use foreshade_types::{Horizon, Quantiles, Readiness, Resource, SeriesForecast, VmClass};
 
 /// Runs a fleet over series and scores every tick from `from` on.
 fn score(series: &[Vec<f32>], cadence_s: u32, from: usize, model: bool) -> ResourceScore {
@@ -161,4 +161,23 @@ fn the_scorer_by_hand() {
     let held = scorer.held()["cpu"].clone();
     assert_eq!(held[&0], Held { n: 1, in_90: 0, above_95: 1 });
     assert_eq!(held[&1], Held { n: 1, in_90: 1, above_95: 0 });
+}
+
+#[test]
+fn what_held_is_told_apart_by_class() {
+    // Of three VMs, the outcome is above 95 % for the first alone, a small one; the others are large.
+    let classes = vec![VmClass::Small, VmClass::Large, VmClass::Large];
+    let mut scorer = Scorer::new(vec![Resource::Cpu; 3], &[Horizon::Step(1)], &[1]).by_class(classes);
+    let f = SeriesForecast {
+        readiness: Readiness::Ready,
+        mean: vec![0.0],
+        quantiles: vec![Quantiles([1.0, 2.0, 3.0, 4.0, 5.0])],
+    };
+    scorer.tick(&[2.0; 3], Some(&[f.clone(), f.clone(), f]));
+    scorer.tick(&[9.0, 2.0, 3.0], None);
+    let held = scorer.held();
+    assert_eq!(held.keys().collect::<Vec<_>>(), ["cpu", "cpu/large", "cpu/small"]);
+    assert_eq!(held["cpu"][&1], Held { n: 3, in_90: 2, above_95: 1 });
+    assert_eq!(held["cpu/small"][&1], Held { n: 1, in_90: 0, above_95: 1 });
+    assert_eq!(held["cpu/large"][&1], Held { n: 2, in_90: 2, above_95: 0 });
 }

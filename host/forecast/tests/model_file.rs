@@ -73,6 +73,27 @@ fn every_wrong_shape_type_and_value_is_named() {
 }
 
 #[test]
+fn behaviours_that_cannot_be_told_apart_or_are_not_there_are_named() {
+    let put = |d: &mut Vec<u8>, v: f32| d[..4].copy_from_slice(&v.to_le_bytes());
+    for bad in [0.0, -1.0, f32::NAN] {
+        let unit = refused("cpu.behaviours.unit", |_, d, _| put(d, bad));
+        assert_eq!(unit, "tensor cpu.behaviours.unit is something else, needs 8 values above 0");
+    }
+    let lost = refused("other.behaviours.centre", |_, d, _| put(d, f32::INFINITY));
+    assert!(lost.contains("other.behaviours.centre is [4, 8] or not finite, needs 1 to 16 rows"), "{lost}");
+    let turned = refused("other.behaviours.centre", |s, _, _| s.reverse());
+    assert!(turned.contains("is [8, 4] or not finite"), "{turned}");
+    let more = refused("cpu.behaviours.centre", |s, d, _| {
+        s[0] += 1;
+        d.extend([0; 32]);
+    });
+    assert_eq!(more, "model file has no tensor cpu.mlp5.lstm.weight_ih_l0");
+    let none: Tensors = shipped().into_iter().filter(|t| !t.0.contains(".mlp")).collect();
+    let model = LstmModel::from_safetensors(&write(&none, &META)).unwrap();
+    assert!(Profile::ALL.into_iter().all(|p| model.mlps(p).is_none()), "a model may have an LSTM alone");
+}
+
+#[test]
 fn missing_tensors_extra_layers_and_other_versions_are_named() {
     for gone in ["cpu.lstm.weight_ih_l0", "other.head.2.bias"] {
         let rest: Tensors = shipped().into_iter().filter(|t| t.0 != gone).collect();

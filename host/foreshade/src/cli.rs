@@ -101,6 +101,9 @@ pub struct FleetArgs {
     /// Threads of the forecaster; results do not depend on it
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub threads: u16,
+    /// TOML file of stretches of time that are neither learnt from nor scored, as for `forecast`, or by `host`
+    #[arg(long, value_name = "FILE")]
+    pub exclude: Option<PathBuf>,
 }
 
 const DEMO_EXAMPLES: &str = "Examples:
@@ -165,7 +168,9 @@ const FORECAST_EXAMPLES: &str = "Examples:
   foreshade forecast --input vms.parquet --origins 8000:8640:12 --horizons 3600,43200,86400,172800 --out f.parquet
   foreshade forecast --input vms.parquet --origins 276:276:1 --out f.parquet --heat-map heat.svg
   foreshade forecast --input vms.parquet --origins 276:276:1 --out f.parquet --fan-chart fan.svg --series vm197:cpu_pct
+  foreshade forecast --input vms.parquet --origins 8000:8640:12 --out f.parquet --exclude maintenance.toml
 
+An excluded stretch is `[[exclude]]` with `vm` (a name; without it all), `from`, `to` and `reason`.
 Only samples up to an origin influence its forecast. Horizon 0 is the largest value of the next 30 min. Up to 72 samples ahead
 a horizon is the value of that sample; beyond, whole hours up to 172800 (48 h) are the mean of the hour that ends there.";
 
@@ -191,6 +196,9 @@ pub struct ForecastArgs {
     /// Where to write
     #[arg(long, value_name = "OUT.parquet")]
     pub out: PathBuf,
+    /// TOML file of stretches of time whose samples count as missing
+    #[arg(long, value_name = "FILE")]
+    pub exclude: Option<PathBuf>,
     /// Draw VM x horizon for every column, from each series' newest origin
     #[arg(long, value_name = "OUT.svg")]
     pub heat_map: Option<PathBuf>,
@@ -247,7 +255,10 @@ pub struct TrainArgs {
     /// Train only this weight set, cpu or other (memory, disk, network); the shipped model gives the other
     #[arg(long, value_name = "NAME", value_parser = ["cpu", "other"])]
     pub profile: Option<String>,
-    /// Epochs at most; 12 for cpu and 24 for other by default
+    /// Train only these networks; the others are those of --init or of the shipped model
+    #[arg(long, value_name = "NAME", value_parser = ["lstm", "mlp"])]
+    pub member: Option<String>,
+    /// Epochs at most; 12 for cpu and 24 for other by default, a quarter for a behaviour's network
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub epochs: Option<u32>,
     /// Traces to judge each epoch by; a tenth of the VMs, held out, by default
@@ -268,6 +279,9 @@ pub struct TrainArgs {
     /// Units of the head, unless --init brings one
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub width: Option<u16>,
+    /// Behaviours that get a feed-forward network of their own; 0 = none, and no such network for all series either
+    #[arg(long, value_name = "N", default_value_t = Recipe::default().behaviours as u8, value_parser = clap::value_parser!(u8).range(0..=16))]
+    pub behaviours: u8,
     /// Days of series in a batch, over all columns and files
     #[arg(long, value_name = "N", default_value_t = Recipe::default().batch as u32, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub batch: u32,

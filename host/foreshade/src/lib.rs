@@ -5,6 +5,7 @@ pub mod cli;
 pub mod demo;
 mod devices;
 mod error;
+mod exclude;
 mod hops;
 mod offline;
 mod output;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use foreshade_accel::{Engine, OpenOptions};
-use foreshade_appliance_core::{Core, CoreConfig, MemoryJournal};
+use foreshade_appliance_core::{Core, CoreConfig, Exclusion, MemoryJournal};
 use foreshade_forecast::Fleet as Forecaster;
 use foreshade_forecast::lstm::LstmModel;
 use foreshade_forecast::run::{Origins, Request, RunError, Told};
@@ -15,8 +15,10 @@ use foreshade_plan::{Mode, Policy};
 use foreshade_sim::backtest;
 use foreshade_sim::fleet::Fleet;
 use foreshade_sim::report::{PolicyReport, Report};
+use foreshade_telemetry::trace::Trace;
 
 use crate::cli::{BacktestArgs, ForecastArgs};
+use crate::exclude::Exclusions;
 use crate::output::{check, write_json, write_text};
 use crate::picture::{fan_chart, heat_map};
 use crate::view::{Progress, say, table};
@@ -76,7 +78,7 @@ fn policy(path: Option<&Path>) -> Result<Policy, Failure> {
 }
 
 /// A TOML error without its drawing.
-fn at_line(text: &str, e: &toml::de::Error) -> String {
+pub(crate) fn at_line(text: &str, e: &toml::de::Error) -> String {
     let line = e.span().map_or(1, |s| text[..s.start.min(text.len())].matches('\n').count() + 1);
     format!("line {line}: {}", e.message())
 }
@@ -85,16 +87,23 @@ fn at_line(text: &str, e: &toml::de::Error) -> String {
 pub(crate) fn backtest(args: &BacktestArgs) -> Result<(), Failure> {
     check(&args.report)?;
     let policy = policy(args.policy.as_deref())?;
-    let fleet = |which: &String| Traces::load(which)?.fleet(&args.fleet);
-    let fleets: Vec<_> = args.trace.iter().map(fleet).collect::<Result<_, _>>()?;
+    let exclusions = Exclusions::read(args.fleet.exclude.as_deref())?;
+    let fleet = |which: &String| {
+        let traces = Traces::load(which)?;
+        let fleet = traces.fleet(&args.fleet)?;
+        let excluded = exclusions.of_fleet(&traces.trace, &fleet);
+        Ok((fleet, excluded))
+    };
+    let fleets: Vec<_> = args.trace.iter().map(fleet).collect::<Result<_, Failure>>()?;
     let mode = if policy.mode == Mode::Off { "off" } else { "auto" };
     let mut reports = Vec::new();
-    for fleet in &fleets {
-        let report = replay(fleet, &policy, args)?;
+    for (fleet, excluded) in &fleets {
+        let (report, left_out) = replay(fleet, excluded, &policy, args)?;
         say(&format!(
             "{}: {} VMs on {} hosts, {} ticks of {} s; mode {mode}, on simulated racks only\n",
             fleet.name, report.vms, report.hosts, report.ticks, fleet.cadence_s
         ));
+        exclusions.tell(&left_out);
         let tables = [
             table::policies(&report, None),
             table::forecast(&report),
@@ -110,15 +119,24 @@ pub(crate) fn backtest(args: &BacktestArgs) -> Result<(), Failure> {
     }
 }
 
-fn replay(fleet: &Fleet, policy: &Policy, args: &BacktestArgs) -> Result<Report, Failure> {
+/// A run, and how many samples each exclusion left out.
+fn replay(
+    fleet: &Fleet,
+    excluded: &[Exclusion],
+    policy: &Policy,
+    args: &BacktestArgs,
+) -> Result<(Report, Vec<u64>), Failure> {
     let device = open(&args.fleet.backend, args.fleet.threads)?;
     let (name, simd) = (device.info().driver.to_owned(), device.info().simd.to_string());
     let config = backtest::core_config(fleet, policy, &name, usize::from(args.fleet.threads));
-    let core = Core::new(config.clone(), forecaster(&config, device)?);
+    let core = Core::new(config.clone(), forecaster(&config, device)?).excluding(excluded.to_vec());
+    let mut left_out = vec![0; excluded.len()];
     let mut report = Report::new(fleet, args.fleet.seed, &name, &simd, env!("CARGO_PKG_VERSION"));
     let progress = Progress::new(fleet.last.0 + 1, "backtest", false);
-    let outcome =
-        backtest::foreshade(fleet, core, &mut MemoryJournal::default(), |_, s| progress.at(s.tick.0 + 1));
+    let outcome = backtest::foreshade(fleet, core, &mut MemoryJournal::default(), |core, s| {
+        left_out.copy_from_slice(core.left_out());
+        progress.at(s.tick.0 + 1);
+    });
     let outcome = outcome.map_err(|e| Failure::failed(&e))?;
     progress.finish();
     report.policies = baselines(fleet, policy, args.baseline.as_deref());
@@ -127,7 +145,7 @@ fn replay(fleet: &Fleet, policy: &Policy, args: &BacktestArgs) -> Result<Report,
     report.coverage = outcome.coverage;
     report.outlook = Some(outcome.outlook);
     report.anomalies = Some(outcome.anomalies);
-    Ok(report)
+    Ok((report, left_out))
 }
 
 /// `foreshade forecast`
@@ -136,6 +154,7 @@ pub(crate) fn forecast(args: &ForecastArgs) -> Result<(), Failure> {
         check(file)?;
     }
     let origins: Origins = args.origins.parse().map_err(|e: RunError| Failure::Usage(e.to_string()))?;
+    let exclusions = Exclusions::read(args.exclude.as_deref())?;
     drop(open(&args.backend, args.threads)?);
     let model = match &args.model {
         None => LstmModel::shipped(),
@@ -157,7 +176,9 @@ pub(crate) fn forecast(args: &ForecastArgs) -> Result<(), Failure> {
         backend: &|| foreshade_accel::open(&args.backend, &options),
     };
     let mut progress = None;
-    let done = foreshade_forecast::run::tell(&request, |done, total| {
+    let mut trace = Trace::read(&args.input).map_err(|e| Failure::failed(&e))?;
+    exclusions.leave_out(&mut trace)?;
+    let done = foreshade_forecast::run::tell_of(trace, &request, |done, total| {
         progress.get_or_insert_with(|| Progress::new(total, "forecast", false)).at(done);
     });
     let (done, told) = done.map_err(|e| match e {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use foreshade_forecast::lstm::Profile;
-use foreshade_train::{Comparison, Event, Job, MODEL, Recipe, TrainError, run};
+use foreshade_train::{Comparison, Event, Job, MODEL, Member, Recipe, TrainError, run};
 
 use crate::Failure;
 use crate::cli::TrainArgs;
@@ -56,6 +56,7 @@ fn job(args: &TrainArgs) -> Job {
         init: args.init.as_deref().map(model_file),
         out: args.out.clone(),
         profile: args.profile.as_ref().and_then(profile),
+        member: args.member.as_deref().map(|m| if m == "lstm" { Member::Lstm } else { Member::Mlp }),
         resume: args.resume,
         force: args.force,
         threads: usize::from(args.threads),
@@ -63,6 +64,8 @@ fn job(args: &TrainArgs) -> Job {
             seed: args.seed,
             hidden: args.hidden.map_or(default.hidden, usize::from),
             width: args.width.map_or(default.width, usize::from),
+            behaviours: usize::from(args.behaviours),
+            mlp_hidden: default.mlp_hidden,
             epochs: args.epochs,
             batches: args.batches,
             batch: args.batch as usize,
@@ -93,13 +96,13 @@ fn typed() -> String {
 /// One line per event.
 fn text(event: &Event<'_>) -> String {
     match event {
-        Event::Begins { profile, sets, series, epochs } => {
-            let on = format!("{}: {series} series in {sets} data sets", profile.name());
+        Event::Begins { task, sets, series, epochs } => {
+            let on = format!("{}: {series} series in {sets} data sets", task.name());
             if *epochs == 0 { on + "\n" } else { format!("{on}, {epochs} epochs done\n") }
         }
-        Event::Epoch { profile, epoch, of, loss: [trained, judged], best } => {
+        Event::Epoch { task, epoch, of, loss: [trained, judged], best } => {
             let best = if *best { ", the best" } else { "" };
-            format!("{} epoch {epoch}/{of}: loss {trained:.4}, judged {judged:.4}{best}\n", profile.name())
+            format!("{} epoch {epoch}/{of}: loss {trained:.4}, judged {judged:.4}{best}\n", task.name())
         }
         Event::Figures { set, figures } => figures_line(set, figures),
         Event::Batches { .. } => String::new(),

@@ -10,7 +10,7 @@ use foreshade_appliance_core::HOPS;
 
 mod support;
 
-use support::{HOSTS, small};
+use support::{HOSTS, small, wave, write_trace};
 
 fn foreshade() -> Command {
     let mut c = Command::new(env!("CARGO_BIN_EXE_foreshade"));
@@ -320,4 +320,79 @@ fn names_from_a_trace_cannot_steer_the_terminal() {
     assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
     assert!(!text(&out.stdout).contains('\u{1b}'));
     assert!(!text(&out.stdout).lines().any(|l| l.starts_with("red") || l.starts_with('\u{1b}')));
+}
+
+#[test]
+fn what_is_excluded_is_as_if_it_were_missing() {
+    let dir = tempfile::tempdir().expect("folder");
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    let mut cpu = wave(4, 200, 3);
+    write_trace(Path::new(&at("whole.parquet")), &cpu);
+    // VM 2 from sample 160 on, and everybody in samples 100 to 103. A slot of 0 is 1970.
+    let known = |x: &[Option<f32>]| x.iter().flatten().count();
+    let two = known(&cpu[2][160..]);
+    let all: usize = cpu.iter().map(|x| known(&x[100..104])).sum();
+    cpu[2][160..].fill(None);
+    cpu.iter_mut().for_each(|x| x[100..104].fill(None));
+    write_trace(Path::new(&at("gaps.parquet")), &cpu);
+    let exclude = "[[exclude]]\nvm = \"2\"\nfrom = 1970-01-01T13:20:00Z\nto = 1970-01-02T00:00:00Z\nreason = \"agent\"\n\
+                   [[exclude]]\nfrom = 1970-01-01T08:20:00Z\nto = 1970-01-01T08:40:00Z\nreason = \"load test\"\n\
+                   [[exclude]]\nvm = \"17\"\nfrom = 1970-01-01T00:00:00Z\nto = 1971-01-01T00:00:00Z\nreason = \"typo\"\n";
+    fs::write(at("x.toml"), exclude).expect("written");
+    let run = |input: &str, out: &str, more: &[&str]| {
+        let (input, file) = (at(input), at(out));
+        let args =
+            ["forecast", "--input", &input, "--origins", "150:199:7", "--threads", "1", "--out", &file];
+        let out = foreshade().args(args).args(more).output().expect("runs");
+        assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+        (fs::read(file).expect("forecast"), text(&out.stdout), text(&out.stderr))
+    };
+    let (excluded, said, warned) = run("whole.parquet", "a.parquet", &["--exclude", &at("x.toml")]);
+    let (missing, ..) = run("gaps.parquet", "b.parquet", &[]);
+    let (whole, ..) = run("whole.parquet", "c.parquet", &[]);
+    assert_eq!(excluded, missing);
+    assert_ne!(excluded, whole);
+    assert!(said.contains(&format!("x.toml: line 1: VM 2, agent: {two} samples left out")), "{said}");
+    assert!(said.contains(&format!("x.toml: line 6: all VMs, load test: {all} samples left out")), "{said}");
+    assert!(
+        warned.contains("foreshade: ") && warned.contains("line 10: VM 17, typo: no sample is left out"),
+        "{warned}"
+    );
+    fs::write(at("x.toml"), exclude.replace("vm = \"2\"", "host = \"host2\"")).expect("written");
+    let args = ["--input", &at("whole.parquet"), "--origins", "150:199:7", "--out", &at("d.parquet")];
+    let out =
+        foreshade().arg("forecast").args(args).args(["--exclude", &at("x.toml")]).output().expect("runs");
+    fails(&out, 2, &["x.toml: line 1", "knows no hosts"]);
+    assert!(!Path::new(&at("d.parquet")).exists());
+}
+
+#[test]
+fn a_replay_says_what_each_exclusion_left_out() {
+    let dir = tempfile::tempdir().expect("folder");
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    let times = "from = 1970-01-01T08:20:00Z\nto = 1970-01-01T08:40:00Z\nreason = \"test\"\n";
+    let entry = |whose: &str| format!("[[exclude]]\n{whose}\n{times}");
+    let whose = ["vm = \"2\"", "host = \"host1\"", "", "host = \"host77\"", "vm = \"nobody\""];
+    fs::write(at("x.toml"), whose.map(entry).concat()).expect("written");
+    // Samples 100 to 103, which is inside the warm-up: nobody has moved.
+    let cpu = wave(support::VMS, 174, 7);
+    let known = |v: &Vec<Option<f32>>| v[100..104].iter().flatten().count();
+    let all: usize = cpu.iter().map(known).sum();
+    let (trace, hosts) = (small().display().to_string(), HOSTS.to_string());
+    let fixed =
+        ["--trace", &trace, "--hosts", &hosts, "--vm-size", "16:32", "--ticks", "1", "--threads", "1"];
+    for command in ["demo", "backtest"] {
+        let more = ["--exclude", &at("x.toml"), "--report", &at("r.json")];
+        let out = foreshade().arg(command).args(fixed).args(more).output().expect("runs");
+        let (said, warned) = (text(&out.stdout), text(&out.stderr));
+        assert_eq!(out.status.code(), Some(0), "{warned}");
+        assert!(said.contains(&format!("line 1: VM 2, test: {} samples left out", known(&cpu[2]))), "{said}");
+        assert!(said.contains(&format!("line 11: all VMs, test: {all} samples left out")), "{said}");
+        let host = said.lines().find_map(|l| l.split_once("line 6: host host1, test: ")).expect("host1").1;
+        let host: usize = host.split(' ').next().and_then(|n| n.parse().ok()).expect("a number");
+        assert!((4..all).contains(&host), "{host} of {all}");
+        for nobody in ["line 16: host host77, test: no sample", "line 21: VM nobody, test: no sample"] {
+            assert!(warned.contains(nobody), "{warned}");
+        }
+    }
 }

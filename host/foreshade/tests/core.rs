@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use foreshade::cli::DemoArgs;
 use foreshade::demo::Demo;
-use foreshade_appliance_core::{Core, Effect, Event, MemoryJournal};
+use foreshade_appliance_core::{Core, Effect, Event, Exclusion, MemoryJournal, Whose};
 use foreshade_enact::Desk;
 use foreshade_plan::{Mode, Policy};
 use foreshade_sim::fleet::Fleet;
 use foreshade_sim::world::World;
 use foreshade_sim::{backtest, rows};
-use foreshade_types::{Action, ControllerId, Decision, HostId, RackId, Tick};
+use foreshade_types::{Action, ControllerId, Decision, HostId, RackId, Resource, Tick, VmId};
 use proptest::prelude::*;
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::{Rng, SeedableRng};
@@ -59,12 +59,16 @@ struct Drive<'a> {
 
 impl<'a> Drive<'a> {
     fn run(fleet: &'a Fleet, way: Way) -> Self {
+        Self::excluding(fleet, way, vec![])
+    }
+
+    fn excluding(fleet: &'a Fleet, way: Way, exclusions: Vec<Exclusion>) -> Self {
         let config = backtest::core_config(fleet, &auto(), "cpu", 1);
         let desks = fleet.racks.iter().map(|r| (r.id, Desk::new(ControllerId(r.id.0)))).collect();
         let mut d = Self {
             fleet,
             way,
-            core: core(&config),
+            core: core(&config).excluding(exclusions),
             world: World::new(fleet),
             desks,
             rng: way.order.map(Pcg64::seed_from_u64),
@@ -226,4 +230,40 @@ fn no_decision_knows_a_sample_of_its_future() {
             assert_ne!(other, full, "the future matters when it comes");
         }
     }
+}
+
+#[test]
+fn excluded_samples_are_as_if_they_had_not_come() {
+    let dir = tempfile::tempdir().expect("folder");
+    let file = dir.path().join("t.parquet").display().to_string();
+    let mut args = demo_args(&["--ticks", "18"]);
+    args.trace = file.clone();
+    let on = |cpu: &[Vec<Option<f32>>]| {
+        write_trace(file.as_ref(), cpu);
+        fleet(&args)
+    };
+    let mut cpu = wave(VMS, 164, 9);
+    let whole = on(&cpu);
+    let known = cpu[3][90..120].iter().flatten().count() as u64;
+    cpu[3][90..120].fill(None);
+    let gaps = on(&cpu);
+    let way = Way { order: None, repeats: false };
+    let of = |whose, from, until| Exclusion { whose, from: Tick(from), until: Tick(until) };
+    let entries = vec![of(Whose::Vm(VmId(3)), 90, 120), of(Whose::Vm(VmId(4)), 500, 900)];
+    let (excluded, missing) = (Drive::excluding(&whole, way, entries), Drive::run(&gaps, way));
+    let plain = Drive::run(&whole, way);
+    assert_eq!(excluded.core.left_out(), [known, 0]);
+    assert!(!missing.decisions.is_empty());
+    assert_eq!(excluded.decisions, missing.decisions);
+    assert_eq!(excluded.core.scores(), missing.core.scores());
+    assert_eq!(excluded.core.outlook(), missing.core.outlook());
+    assert_eq!(excluded.core.forecasts(Resource::Cpu), missing.core.forecasts(Resource::Cpu));
+    assert_ne!(excluded.core.forecasts(Resource::Cpu), plain.core.forecasts(Resource::Cpu));
+    // While decisions are taken: what is excluded is not scored, and what others are forecast is untouched.
+    let host = HostId(1);
+    let entries = vec![of(Whose::Host(host), FIRST_DECISION + 2, FIRST_DECISION + 3)];
+    let late = Drive::excluding(&whole, way, entries);
+    assert!(late.core.left_out()[0] > 0);
+    assert!(late.core.coverage()["cpu"][&0].n < plain.core.coverage()["cpu"][&0].n);
+    assert_eq!(late.core.coverage()["cpu/large"], late.core.coverage()["cpu"], "all have 16 cores");
 }

@@ -102,8 +102,9 @@ fn progress_is_plain_lines_when_piped_and_figures_come_at_the_end() {
     fine(&out);
     let (said, progress) = (text(&out.stdout), text(&out.stderr));
     assert!(said.contains("cpu epoch 20/20: loss 0."), "{said}");
+    assert!(said.contains("cpu.mlp4 epoch 5/5: loss 0."), "{said}");
     assert!(said.contains("vms400:cpu_pct: pinball "), "{said}");
-    assert!(progress.contains("train: 30/60 (50 %), ") && progress.contains(" s left"), "{progress}");
+    assert!(progress.contains("train: 90/180 (50 %), ") && progress.contains(" s left"), "{progress}");
     assert!(!progress.contains('\r') && !said.contains('\u{1b}'), "{progress}");
 }
 

@@ -75,7 +75,8 @@ pub struct Report {
     pub policies: BTreeMap<String, PolicyReport>,
     /// Forecast quality by resource, in points (percent of the VM's size; 20 log10(1 + KB/s) for disk and network).
     pub forecast: BTreeMap<String, ResourceScore>,
-    /// How often bounds held, by resource and horizon in seconds (0 = the peak of 30 min).
+    /// How often bounds held, by resource and horizon in seconds (0 = the peak of 30 min); `cpu/small` is the part of `cpu`
+    /// that VMs of that class have in it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub coverage: BTreeMap<String, BTreeMap<u64, Held>>,
     /// What racks and hosts will need, as it stood at the end, and how good earlier forecasts of it were.

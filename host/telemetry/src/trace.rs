@@ -10,6 +10,7 @@
 //! every sample must lie on that grid, counted from its series' first row. What does not fit is an error that names
 //! the row: a trace that is silently half read gives forecasts that are silently wrong.
 
+mod exclude;
 mod read;
 mod sizes;
 
@@ -19,6 +20,8 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use foreshade_types::{Resource, Transform, VmSize};
 use thiserror::Error;
+
+pub use self::exclude::Stretch;
 
 /// Seconds of one `slot`.
 pub const SLOT_S: u32 = 300;

@@ -38,8 +38,8 @@ pub struct Card {
     pub targets: [&'static str; 4],
     /// Quantile levels.
     pub levels: [f32; 5],
-    /// By weight set.
-    pub groups: BTreeMap<&'static str, Group>,
+    /// By network.
+    pub groups: BTreeMap<String, Group>,
     /// What must not be shown as unseen.
     pub trained_on: TrainedOn,
 }
@@ -77,7 +77,8 @@ pub struct Trained {
     pub curve: Vec<[f64; 2]>,
     /// What it was judged by.
     pub judged_by: &'static str,
-    /// Figures on that.
+    /// Figures on that, of an LSTM.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub calib: BTreeMap<String, Comparison>,
 }
 
@@ -126,7 +127,7 @@ impl Card {
         recipe: &Recipe,
         command: &str,
         version: &str,
-        groups: BTreeMap<&'static str, Group>,
+        groups: BTreeMap<String, Group>,
         ids: &BTreeSet<String>,
     ) -> Self {
         let mut hashes: Vec<String> =

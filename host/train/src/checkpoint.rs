@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use foreshade_forecast::lstm::Profile;
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +9,7 @@ use crate::file::{Tensor, safetensors};
 use crate::fit::Fit;
 use crate::net::Shape;
 use crate::optim::Adam;
+use crate::task::Task;
 
 /// Its name in the model's folder.
 pub const FILE: &str = "checkpoint.safetensors";
@@ -27,16 +27,16 @@ struct Said {
 }
 
 /// The bytes of a checkpoint. `job` identifies data and recipe.
-pub fn to_bytes(job: &str, fits: &BTreeMap<Profile, Fit>) -> Vec<u8> {
+pub fn to_bytes(job: &str, fits: &BTreeMap<Task, Fit>) -> Vec<u8> {
     let mut metadata =
         BTreeMap::from([("format".to_owned(), FORMAT.to_owned()), ("job".to_owned(), job.to_owned())]);
     let mut tensors = BTreeMap::new();
-    for (profile, fit) in fits {
-        let name = profile.name();
+    for (task, fit) in fits {
+        let name = task.name();
         let Shape { input, hidden, stats, width } = fit.shape;
         let said = Said { hidden, width, input, stats, steps: fit.adam.steps, curve: fit.curve.clone() };
         // Numbers always become JSON.
-        metadata.insert(name.to_owned(), serde_json::to_string(&said).unwrap_or_default());
+        metadata.insert(name.clone(), serde_json::to_string(&said).unwrap_or_default());
         let parts = [
             ("adam_mean", &fit.adam.mean),
             ("adam_square", &fit.adam.square),
@@ -50,11 +50,11 @@ pub fn to_bytes(job: &str, fits: &BTreeMap<Profile, Fit>) -> Vec<u8> {
     safetensors(&tensors, &metadata)
 }
 
-/// Reads a checkpoint of this job.
+/// Reads a checkpoint of this job, which trains these networks.
 ///
 /// # Errors
 /// What is wrong with it, as the end of a sentence.
-pub fn from_bytes(bytes: &[u8], job: &str) -> Result<BTreeMap<Profile, Fit>, String> {
+pub fn from_bytes(bytes: &[u8], job: &str, tasks: &[Task]) -> Result<BTreeMap<Task, Fit>, String> {
     let damaged = |e: safetensors::SafeTensorError| format!("is damaged ({e})");
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
     let file = SafeTensors::deserialize(bytes).map_err(damaged)?;
@@ -66,9 +66,9 @@ pub fn from_bytes(bytes: &[u8], job: &str) -> Result<BTreeMap<Profile, Fit>, Str
         return Err("belongs to other inputs or options; give the same, or begin anew with --force".into());
     }
     let mut fits = BTreeMap::new();
-    for profile in Profile::ALL {
-        let name = profile.name();
-        let Some(said) = metadata.get(name) else { continue };
+    for &task in tasks {
+        let name = task.name();
+        let Some(said) = metadata.get(&name) else { continue };
         let said: Said = serde_json::from_str(said).map_err(|e| format!("is damaged ({e})"))?;
         let shape = Shape { input: said.input, hidden: said.hidden, stats: said.stats, width: said.width };
         let values = |part: &str| {
@@ -82,7 +82,7 @@ pub fn from_bytes(bytes: &[u8], job: &str) -> Result<BTreeMap<Profile, Fit>, Str
         if !whole {
             return Err("is damaged (its parts do not fit)".into());
         }
-        fits.insert(profile, Fit { shape, params, adam, best, curve: said.curve });
+        fits.insert(task, Fit { shape, params, adam, best, curve: said.curve });
     }
     Ok(fits)
 }

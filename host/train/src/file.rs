@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::Path;
 
 use foreshade_accel::lstm_step::{Head, LEVELS, TARGETS};
+use foreshade_forecast::behaviour::{Behaviours, TRAITS};
 use foreshade_forecast::features::{self, INPUT, STATS};
 use foreshade_forecast::lstm::{FORMAT, LstmModel, ModelError, Profile, torch_lstm};
 use rand_pcg::Pcg64;
@@ -14,6 +15,7 @@ use serde::Serialize;
 
 use crate::TrainError;
 use crate::net::Shape;
+use crate::task::{Net, Task};
 
 /// A tensor to write.
 pub struct Tensor<'a> {
@@ -54,13 +56,23 @@ pub fn safetensors(tensors: &BTreeMap<String, Tensor<'_>>, metadata: &BTreeMap<S
     [&(header.len() as u64).to_le_bytes()[..], &header, &data].concat()
 }
 
-/// A model file of both weight sets.
-pub fn model(sets: &BTreeMap<Profile, (Shape, Vec<f32>)>) -> Vec<u8> {
+/// A model file of networks, and of the behaviours that the feed-forward ones are for.
+pub fn model(
+    nets: &BTreeMap<Task, (Shape, Vec<f32>)>,
+    behaviours: &BTreeMap<Profile, Behaviours>,
+) -> Vec<u8> {
     let mut tensors = BTreeMap::new();
-    for (profile, (shape, params)) in sets {
+    let flat: Vec<(String, Vec<f32>, &Behaviours)> =
+        behaviours.iter().map(|(p, b)| (p.name().to_owned(), b.centres.concat(), b)).collect();
+    for (name, centres, b) in &flat {
+        let shape = vec![b.centres.len(), TRAITS];
+        tensors.insert(format!("{name}.behaviours.centre"), Tensor { shape, values: centres });
+        tensors.insert(format!("{name}.behaviours.unit"), Tensor { shape: vec![TRAITS], values: &b.unit });
+    }
+    for (task, (shape, params)) in nets {
         for ((name, rows, columns), values) in shape.tensors().into_iter().zip(shape.cut(params)) {
             let shape = if columns == 0 { vec![rows] } else { vec![rows, columns] };
-            tensors.insert(format!("{}.{name}", profile.name()), Tensor { shape, values });
+            tensors.insert(format!("{}.{name}", task.name()), Tensor { shape, values });
         }
     }
     let metadata = [("features", features::VERSION), ("format", FORMAT)];
@@ -132,11 +144,13 @@ impl Init {
         Ok(Self::Torch { shape, lstm, head })
     }
 
-    /// Sizes and weights to begin a weight set with; a head that the file lacks is drawn.
-    pub fn start(&self, profile: Profile, rng: &mut Pcg64) -> Option<(Shape, Vec<f32>)> {
-        match self {
-            Self::Model(model) => Shape::of(model.weights(profile)),
-            Self::Torch { shape, lstm, head } => {
+    /// Sizes and weights to begin a network with; a head that the file lacks is drawn. `None` = the file says nothing of it.
+    pub fn start(&self, task: Task, rng: &mut Pcg64) -> Option<(Shape, Vec<f32>)> {
+        match (self, task.net) {
+            (Self::Model(model), Net::Lstm) => Shape::of(model.weights(task.profile)),
+            // Those of a model belong to its own behaviours.
+            (_, Net::Mlp(_)) => None,
+            (Self::Torch { shape, lstm, head }, Net::Lstm) => {
                 let mut params = shape.draw(rng);
                 params[..lstm.len()].copy_from_slice(lstm);
                 if let Some(head) = head {

@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::thread;
 
 use foreshade_accel::lstm_step::TARGETS;
+use foreshade_forecast::behaviour::{Behaviours, traits};
 use foreshade_forecast::features::{INPUT, STATS};
 use foreshade_forecast::lstm::Profile;
 use rand_pcg::Pcg64;
@@ -16,11 +17,13 @@ use rand_pcg::rand_core::SeedableRng;
 
 use crate::TrainError;
 use crate::data::DataSet;
+use crate::kinds;
 use crate::loss::{Ahead, Outcome};
 use crate::net::{OUTPUTS, Shape};
 use crate::optim::{Adam, OneCycle, clip};
 use crate::pass::{Inputs, State, Tape};
 use crate::segments::{Batch, Place, Segment, TICKS, draw, shuffle};
+use crate::task::{Net, Task};
 
 /// Ticks of back-propagation at a time.
 pub const CHUNK: usize = 48;
@@ -30,6 +33,10 @@ const PARTS: usize = 4;
 const REUSE: usize = 4;
 /// Segments per data set that an epoch is judged by.
 const JUDGED: usize = 96;
+/// Segments per data set that behaviours are found in.
+const LOOKED_AT: usize = 400;
+/// What a tick of another behaviour counts for a behaviour's network.
+const OTHERS: f32 = 0.05;
 
 /// How to train.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +47,10 @@ pub struct Recipe {
     pub hidden: usize,
     /// Units of the head.
     pub width: usize,
+    /// Behaviours with a feed-forward network of their own; 0 = no such networks at all.
+    pub behaviours: usize,
+    /// Cells of a feed-forward network.
+    pub mlp_hidden: usize,
     /// Epochs at most; `None` = what served each weight set best, see [`Self::epochs_of`].
     pub epochs: Option<u32>,
     /// Batches of an epoch.
@@ -58,6 +69,8 @@ impl Default for Recipe {
             seed: 1,
             hidden: 32,
             width: 64,
+            behaviours: 4,
+            mlp_hidden: 8,
             epochs: None,
             batches: 50,
             batch: 120,
@@ -68,20 +81,31 @@ impl Default for Recipe {
 }
 
 impl Recipe {
-    /// Epochs of a weight set. On the traces of the shipped model the CPU weights began to learn the VMs by heart after
-    /// some 600 batches, the others after twice as many.
-    pub fn epochs_of(&self, profile: Profile) -> u32 {
-        let chosen = match profile {
+    /// Epochs of a network. On the traces of the shipped model the CPU weights began to learn the VMs by heart after
+    /// some 600 batches, the others after twice as many. A behaviour's network begins where that of all series ends.
+    pub fn epochs_of(&self, task: Task) -> u32 {
+        let chosen = match task.profile {
             Profile::Cpu => 12,
             Profile::Other => 24,
         };
-        self.epochs.unwrap_or(chosen)
+        let epochs = self.epochs.unwrap_or(chosen);
+        if task.kind().is_some() { epochs.div_ceil(4) } else { epochs }
     }
 
-    /// The rate's way through all steps of the optimiser for a weight set.
-    fn cycle(&self, profile: Profile) -> OneCycle {
-        let batches = u64::from(self.batches) * u64::from(self.epochs_of(profile));
-        OneCycle { rate: self.rate, steps: batches * chunks().count() as u64 }
+    /// The rate's way through all steps of the optimiser for a network.
+    fn cycle(&self, task: Task) -> OneCycle {
+        let batches = u64::from(self.batches) * u64::from(self.epochs_of(task));
+        let rate = if task.kind().is_some() { self.rate / 4.0 } else { self.rate };
+        OneCycle { rate, steps: batches * chunks().count() as u64 }
+    }
+
+    /// Sizes of a network.
+    pub fn shape(&self, net: Net) -> Shape {
+        let hidden = match net {
+            Net::Lstm => self.hidden,
+            Net::Mlp(_) => self.mlp_hidden,
+        };
+        Shape { input: INPUT, hidden, stats: STATS, width: self.width }
     }
 }
 
@@ -118,20 +142,22 @@ impl Fit {
     }
 
     /// Has it had its epochs, or not become better for too long?
-    pub fn ended(&self, recipe: &Recipe, profile: Profile) -> bool {
+    pub fn ended(&self, recipe: &Recipe, task: Task) -> bool {
         let epochs = self.curve.len();
         let since = epochs - self.best().map_or(0, |(epoch, _)| epoch);
-        epochs >= recipe.epochs_of(profile) as usize || since >= recipe.patience as usize
+        epochs >= recipe.epochs_of(task) as usize || since >= recipe.patience as usize
     }
 }
 
-/// A weight set to train and what to train it on.
+/// A network to train and what to train it on.
 #[derive(Debug)]
 pub struct Trainer<'a> {
     /// How.
     pub recipe: &'a Recipe,
     /// Which.
-    pub profile: Profile,
+    pub task: Task,
+    /// The behaviour it is for.
+    focus: Option<(&'a Behaviours, usize)>,
     /// The data sets of the profile that have usable series.
     pub sets: Vec<&'a DataSet>,
     /// Per data set to judge by: its segments, and its unit.
@@ -153,19 +179,23 @@ impl<'a> Trainer<'a> {
     /// Prepares the segments to judge by.
     pub fn new(
         recipe: &'a Recipe,
-        profile: Profile,
+        (task, behaviours): (Task, Option<&'a Behaviours>),
         sets: Vec<&'a DataSet>,
         judge: &[&DataSet],
         threads: usize,
     ) -> Self {
-        let mut rng = generator(recipe.seed, profile, 0);
+        // Networks of one weight set are judged by the same days.
+        let mut rng = generator(recipe.seed, Task { net: Net::Lstm, ..task }, 0);
+        let focus = behaviours.zip(task.kind());
         let mut judged = vec![];
         for set in judge {
             let places = draw(0, set, JUDGED, &mut rng);
             let segments = segments(&[set], &places, threads);
-            judged.push((Batch::new(segments.iter()), set.unit));
+            let mut batch = Batch::new(segments.iter());
+            batch.focus(focus);
+            judged.push((batch, set.unit));
         }
-        Self { recipe, profile, sets, judged, threads }
+        Self { recipe, task, focus, sets, judged, threads }
     }
 
     /// Runs one epoch. `batch(done)` is called after each batch.
@@ -175,7 +205,7 @@ impl<'a> Trainer<'a> {
     pub fn epoch(&self, fit: &mut Fit, mut batch: impl FnMut(u32)) -> Result<(), TrainError> {
         let recipe = self.recipe;
         let number = fit.curve.len() as u64 + 1;
-        let mut rng = generator(recipe.seed, self.profile, number);
+        let mut rng = generator(recipe.seed, self.task, number);
         let per = (recipe.batch / self.sets.len()).max(1);
         let draws = per * recipe.batches as usize;
         let count = draws.div_ceil(REUSE).max(per);
@@ -199,9 +229,9 @@ impl<'a> Trainer<'a> {
         let trained = sum / f64::from(steps.max(1));
         let judged = self.judge(fit.shape, &fit.params);
         if !(trained.is_finite() && judged.is_finite()) {
-            let profile = self.profile.name();
+            let name = self.task.name();
             return Err(TrainError::Diverged(format!(
-                "{profile}: the loss of epoch {number} is no number; train again with a lower --rate than {}",
+                "{name}: the loss of epoch {number} is no number; train again with a lower --rate than {}",
                 recipe.rate
             )));
         }
@@ -219,6 +249,7 @@ impl<'a> Trainer<'a> {
         for part in parts.iter_mut() {
             let mine = dealt.next().unwrap_or_default();
             part.batch = Batch::new(mine.iter().copied());
+            part.batch.focus(self.focus);
             part.state = State::zero(shape, mine.len());
         }
     }
@@ -228,14 +259,15 @@ impl<'a> Trainer<'a> {
         let (shape, params) = (fit.shape, &fit.params);
         let streams: usize = parts.iter().map(|p| p.batch.streams).sum();
         let share = 1.0 / (streams * ticks.len() * OUTPUTS) as f64;
-        each(parts, self.threads, |p| p.run(shape, params, ticks.clone(), share));
+        let remembers = self.task.remembers();
+        each(parts, self.threads, |p| p.run((shape, remembers), params, ticks.clone(), share));
         let (first, others) = parts.split_at_mut(1);
         let grads = &mut first[0].grads;
         for other in others.iter().filter(|p| p.batch.streams > 0) {
             grads.iter_mut().zip(&other.grads).for_each(|(g, o)| *g += o);
         }
         clip(grads);
-        let (rate, beta1) = self.recipe.cycle(self.profile).at(fit.adam.steps);
+        let (rate, beta1) = self.recipe.cycle(self.task).at(fit.adam.steps);
         fit.adam.step(&mut fit.params, grads, rate, beta1);
         parts.iter().map(|p| p.outcome.sum).sum::<f64>() * share
     }
@@ -244,7 +276,8 @@ impl<'a> Trainer<'a> {
     pub fn judge(&self, shape: Shape, params: &[f32]) -> f64 {
         let mut jobs: Vec<(&Batch, f32, f64)> = self.judged.iter().map(|(b, unit)| (b, *unit, 0.0)).collect();
         each(&mut jobs, self.threads, |(batch, unit, loss)| {
-            let (mut tape, mut state) = (Tape::default(), State::zero(shape, batch.streams));
+            let streams = if self.task.remembers() { batch.streams } else { batch.streams * TICKS };
+            let (mut tape, mut state) = (Tape::default(), State::zero(shape, streams));
             tape.forward(shape, params, Inputs { x: &batch.x, stats: &batch.stats }, &mut state);
             let Outcome { sum, weight } = tape.loss(batch.ahead(0..TICKS), 0.0);
             *loss = sum / (weight * f64::from(*unit) * OUTPUTS as f64);
@@ -254,7 +287,7 @@ impl<'a> Trainer<'a> {
 }
 
 impl Part {
-    fn run(&mut self, shape: Shape, params: &[f32], ticks: Range<usize>, share: f64) {
+    fn run(&mut self, (shape, remembers): (Shape, bool), params: &[f32], ticks: Range<usize>, share: f64) {
         self.grads.clear();
         self.grads.resize(params.len(), 0.0);
         self.outcome = Outcome::default();
@@ -262,6 +295,10 @@ impl Part {
             return;
         }
         let inputs = self.batch.inputs(ticks.clone());
+        if !remembers {
+            // Every tick of every stream is the first of a stream of its own.
+            self.state = State::zero(shape, self.batch.streams * ticks.len());
+        }
         self.tape.forward(shape, params, inputs, &mut self.state);
         self.outcome = self.tape.loss(self.batch.ahead(ticks), share);
         self.tape.backward(shape, params, inputs, &mut self.grads);
@@ -269,6 +306,16 @@ impl Part {
 }
 
 impl Batch {
+    /// Lets ticks that look like another behaviour count little.
+    fn focus(&mut self, on: Option<(&Behaviours, usize)>) {
+        let Some((behaviours, kind)) = on else { return };
+        for (weight, row) in self.weight.iter_mut().zip(self.stats.chunks_exact(STATS)) {
+            if behaviours.nearest(&traits(|i| row[i])) != kind {
+                *weight *= OTHERS;
+            }
+        }
+    }
+
     /// What the network reads of some ticks.
     fn inputs(&self, ticks: Range<usize>) -> Inputs<'_, f32> {
         let rows = ticks.start * self.streams..ticks.end * self.streams;
@@ -290,10 +337,19 @@ impl Batch {
     }
 }
 
-/// The generator of an epoch; epoch 0 chooses what is judged by, u64::MAX draws the weights.
-pub fn generator(seed: u64, profile: Profile, epoch: u64) -> Pcg64 {
-    let name = profile.name().bytes();
-    let mixed = name.fold(seed, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3).rotate_left(17));
+/// The kinds of series that a weight set's data show.
+pub fn behaviours(recipe: &Recipe, profile: Profile, sets: &[&DataSet]) -> Behaviours {
+    let mut rng = generator(recipe.seed, Task { profile, net: Net::Mlp(0) }, u64::MAX - 1);
+    let looks = |set: &&DataSet| kinds::looks(set, &draw(0, set, LOOKED_AT, &mut rng));
+    let looked_at: Vec<_> = sets.iter().map(looks).collect();
+    kinds::find(&looked_at, recipe.behaviours, &mut rng)
+}
+
+/// The generator of an epoch; epoch 0 chooses what is judged by, u64::MAX draws the weights, the one before behaviours.
+pub fn generator(seed: u64, task: Task, epoch: u64) -> Pcg64 {
+    let name = task.name();
+    let mixed =
+        name.bytes().fold(seed, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3).rotate_left(17));
     Pcg64::seed_from_u64(mixed ^ epoch.wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
@@ -332,4 +388,42 @@ fn each<T: Send>(items: &mut [T], threads: usize, f: impl Fn(&mut T) + Sync) {
         });
         mine.into_iter().flatten().for_each(f);
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use foreshade_forecast::behaviour::TRAITS;
+
+    #[test]
+    fn ticks_that_look_like_another_behaviour_count_little() {
+        let kinds = Behaviours { centres: vec![[0.0; TRAITS], [1.0; TRAITS]], unit: [1.0; TRAITS] };
+        let row = |v: f32| vec![v; STATS];
+        let batch = Batch {
+            streams: 3,
+            stats: [row(0.1), row(0.9), row(0.2)].concat(),
+            weight: vec![1.0, 1.0, 0.25],
+            ..Batch::default()
+        };
+        for (kind, want) in [(0, [1.0, 0.05, 0.25]), (1, [0.05, 1.0, 0.0125])] {
+            let mut own = batch.clone();
+            own.focus(Some((&kinds, kind)));
+            assert_eq!(own.weight, want);
+        }
+        let mut all = batch.clone();
+        all.focus(None);
+        assert_eq!(all.weight, batch.weight);
+    }
+
+    #[test]
+    fn a_behaviours_network_is_trained_shorter_and_slower() {
+        let recipe = Recipe::default();
+        let task = |net| Task { profile: Profile::Other, net };
+        assert_eq!([Net::Lstm, Net::Mlp(0), Net::Mlp(2)].map(|n| recipe.epochs_of(task(n))), [24, 24, 6]);
+        let highest = |net| {
+            let cycle = recipe.cycle(task(net));
+            (0..cycle.steps).map(|s| cycle.at(s).0).fold(0.0, f64::max)
+        };
+        assert!((highest(Net::Mlp(1)) / highest(Net::Mlp(0)) - 0.25).abs() < 0.01);
+    }
 }

@@ -7,7 +7,7 @@
 //!        -> days of them, features by the forecaster segments
 //!        -> 48 ticks forward, loss, 48 ticks back    pass, loss, net (weights), real (products)
 //!        -> gradient clipped, Adam, one-cycle rate   optim
-//!        -> epoch: judged, best weights kept         fit
+//!        -> epoch: judged, best weights kept         fit; of which network: task, of which behaviour: kinds
 //!        -> checkpoint; at the end model and card    run, checkpoint, file, evaluate, card
 //! ```
 //!
@@ -21,6 +21,7 @@ mod evaluate;
 mod file;
 mod fit;
 mod ident;
+mod kinds;
 pub mod loss;
 pub mod net;
 pub mod optim;
@@ -28,8 +29,10 @@ pub mod pass;
 pub mod real;
 mod run;
 mod segments;
+mod task;
 
 pub use error::TrainError;
 pub use evaluate::{Comparison, Figures};
 pub use fit::Recipe;
 pub use run::{CARD, Event, Job, MODEL, run};
+pub use task::{Member, Net, Task};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use foreshade_forecast::features::{INPUT, STATS};
+use foreshade_forecast::behaviour::Behaviours;
 use foreshade_forecast::lstm::{LstmModel, Profile};
 
 use crate::TrainError;
@@ -13,8 +13,9 @@ use crate::checkpoint;
 use crate::data::{DataSet, SEGMENT, hold_out, read};
 use crate::evaluate::{Comparison, evaluate};
 use crate::file::{self, Init};
-use crate::fit::{Fit, Recipe, Trainer, generator};
+use crate::fit::{Fit, Recipe, Trainer, behaviours, generator};
 use crate::net::Shape;
+use crate::task::{Member, Net, Task};
 
 /// Name of a model in its folder.
 pub const MODEL: &str = "model.safetensors";
@@ -36,6 +37,8 @@ pub struct Job {
     pub out: PathBuf,
     /// Only this weight set.
     pub profile: Option<Profile>,
+    /// Only these networks of it.
+    pub member: Option<Member>,
     /// Go on from the checkpoint.
     pub resume: bool,
     /// Replace a model, or a checkpoint, that is there.
@@ -53,10 +56,10 @@ pub struct Job {
 /// What is told while it runs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Event<'a> {
-    /// The data sets of a weight set, about to be trained, and how many epochs it had before.
+    /// The data sets of a network, about to be trained, and how many epochs it had before.
     Begins {
-        /// The weight set.
-        profile: Profile,
+        /// The network.
+        task: Task,
         /// Data sets.
         sets: usize,
         /// Series.
@@ -73,8 +76,8 @@ pub enum Event<'a> {
     },
     /// The end of an epoch.
     Epoch {
-        /// The weight set.
-        profile: Profile,
+        /// The network.
+        task: Task,
         /// Counted from 1.
         epoch: usize,
         /// At most.
@@ -109,26 +112,31 @@ pub fn run(job: &Job, tell: &mut dyn FnMut(Event<'_>)) -> Result<Card, TrainErro
     let init = job.init.as_deref().map(|p| read_init(p, &job.recipe)).transpose()?;
     let data = gather(job)?;
     let name = identify(job, &data, init.as_ref());
-    let mut fits = resume(job, &name)?;
-    let run = Run { job, data, init, name };
-    let profiles: Vec<Profile> =
-        Profile::ALL.into_iter().filter(|p| usable(&run.data.train, *p).next().is_some()).collect();
+    let mut tasks = Task::all(job.profile, job.member, job.recipe.behaviours);
+    tasks.retain(|t| usable(&data.train, t.profile).next().is_some());
+    let mut fits = resume(job, &name, &tasks)?;
+    let run = Run { job, behaviours: kinds(job, &data, &tasks), data, init, name };
     let mut ahead = Ahead { done: 0, total: 0 };
-    for profile in &profiles {
-        let had = fits.get(profile).map_or(0, |f| f.curve.len() as u64);
-        let left = u64::from(job.recipe.epochs_of(*profile)).saturating_sub(had);
+    for task in &tasks {
+        let had = fits.get(task).map_or(0, |f| f.curve.len() as u64);
+        let left = u64::from(job.recipe.epochs_of(*task)).saturating_sub(had);
         ahead.total += left * u64::from(job.recipe.batches);
     }
-    for &profile in &profiles {
-        run.train(profile, &mut fits, &mut ahead, tell)?;
+    for &task in &tasks {
+        run.train(task, &mut fits, &mut ahead, tell)?;
     }
     run.finish(&fits, tell)
 }
+
+/// Networks by what they are.
+type Nets = BTreeMap<Task, (Shape, Vec<f32>)>;
 
 /// A job and what was read for it.
 struct Run<'a> {
     job: &'a Job,
     data: Data,
+    /// Of the weight sets whose feed-forward networks are trained.
+    behaviours: BTreeMap<Profile, Behaviours>,
     init: Option<Init>,
     /// See [`identify`].
     name: String,
@@ -138,6 +146,16 @@ struct Run<'a> {
 struct Ahead {
     done: u64,
     total: u64,
+}
+
+/// The behaviours that feed-forward networks are trained for.
+fn kinds(job: &Job, data: &Data, tasks: &[Task]) -> BTreeMap<Profile, Behaviours> {
+    let general = tasks.iter().filter(|t| t.net == Net::Mlp(0));
+    let found = general.map(|t| {
+        let sets: Vec<&DataSet> = usable(&data.train, t.profile).collect();
+        (t.profile, behaviours(&job.recipe, t.profile, &sets))
+    });
+    found.collect()
 }
 
 fn usable(sets: &[DataSet], profile: Profile) -> impl Iterator<Item = &DataSet> {
@@ -218,7 +236,7 @@ fn gather(job: &Job) -> Result<Data, TrainError> {
 
 /// A name for data, recipe and beginning: a checkpoint is good for what it was made from, and for nothing else.
 fn identify(job: &Job, data: &Data, init: Option<&Init>) -> String {
-    let mut words = vec![format!("{:?}", job.recipe)];
+    let mut words = vec![format!("{:?} {:?}", job.recipe, job.member)];
     for set in data.train.iter().chain(&data.judge) {
         let mut hash = 0u64;
         for s in &set.series {
@@ -236,72 +254,81 @@ fn identify(job: &Job, data: &Data, init: Option<&Init>) -> String {
     }
     if let Some(init) = init {
         for profile in Profile::ALL {
-            let mut rng = generator(0, profile, 0);
+            let task = Task { profile, net: Net::Lstm };
+            let mut rng = generator(0, task, 0);
             let bits =
-                init.start(profile, &mut rng).map(|(_, p)| p.iter().map(|v| v.to_bits()).collect::<Vec<_>>());
+                init.start(task, &mut rng).map(|(_, p)| p.iter().map(|v| v.to_bits()).collect::<Vec<_>>());
             words.push(format!("{:x}", fnv1a64(format!("{bits:?}").as_bytes())));
         }
     }
     format!("{:016x}", fnv1a64(words.join("\n").as_bytes()))
 }
 
-fn resume(job: &Job, name: &str) -> Result<BTreeMap<Profile, Fit>, TrainError> {
+fn resume(job: &Job, name: &str, tasks: &[Task]) -> Result<BTreeMap<Task, Fit>, TrainError> {
     let path = job.out.join(checkpoint::FILE);
     if !job.resume {
         return Ok(BTreeMap::new());
     }
     let bytes = fs::read(&path).map_err(|source| TrainError::Read { path: path.clone(), source })?;
-    checkpoint::from_bytes(&bytes, name)
+    checkpoint::from_bytes(&bytes, name, tasks)
         .map_err(|why| TrainError::Usage(format!("--resume: {} {why}", path.display())))
 }
 
 impl Run<'_> {
-    /// Trains one weight set to its end.
+    /// Trains one network to its end.
     fn train(
         &self,
-        profile: Profile,
-        fits: &mut BTreeMap<Profile, Fit>,
+        task: Task,
+        fits: &mut BTreeMap<Task, Fit>,
         ahead: &mut Ahead,
         tell: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), TrainError> {
         let (job, data) = (self.job, &self.data);
-        let sets: Vec<&DataSet> = usable(&data.train, profile).collect();
-        let judge: Vec<&DataSet> = usable(&data.judge, profile).collect();
-        let fit = fits.entry(profile).or_insert_with(|| self.begin(profile));
+        let sets: Vec<&DataSet> = usable(&data.train, task.profile).collect();
+        let judge: Vec<&DataSet> = usable(&data.judge, task.profile).collect();
+        let general = fits.get(&Task { net: Net::Mlp(0), ..task }).filter(|_| task.kind().is_some());
+        let start = general.map(|f| Fit::new(f.shape, f.best.clone()));
+        let fit = fits.entry(task).or_insert_with(|| start.unwrap_or_else(|| self.begin(task)));
         let series = sets.iter().map(|s| s.usable().count()).sum();
-        tell(Event::Begins { profile, sets: sets.len(), series, epochs: fit.curve.len() });
-        let trainer = Trainer::new(&job.recipe, profile, sets, &judge, job.threads);
-        while let Some(fit) = fits.get_mut(&profile).filter(|f| !f.ended(&job.recipe, profile)) {
+        tell(Event::Begins { task, sets: sets.len(), series, epochs: fit.curve.len() });
+        let kinds = self.behaviours.get(&task.profile);
+        let trainer = Trainer::new(&job.recipe, (task, kinds), sets, &judge, job.threads);
+        while let Some(fit) = fits.get_mut(&task).filter(|f| !f.ended(&job.recipe, task)) {
             let (before, total) = (ahead.done, ahead.total);
             trainer.epoch(fit, |batch| tell(Event::Batches { done: before + u64::from(batch), total }))?;
             ahead.done += u64::from(job.recipe.batches);
             let epoch = fit.curve.len();
             let (loss, best) = (fit.curve[epoch - 1], fit.best().is_some_and(|(e, _)| e == epoch));
             file::write(&job.out.join(checkpoint::FILE), &checkpoint::to_bytes(&self.name, fits))?;
-            tell(Event::Epoch { profile, epoch, of: job.recipe.epochs_of(profile), loss, best });
+            tell(Event::Epoch { task, epoch, of: job.recipe.epochs_of(task), loss, best });
         }
         // What an early end leaves undone is not ahead any more.
-        let had = fits.get(&profile).map_or(0, |f| f.curve.len() as u64);
-        ahead.total -= (u64::from(job.recipe.epochs_of(profile)) - had) * u64::from(job.recipe.batches);
+        let had = fits.get(&task).map_or(0, |f| f.curve.len() as u64);
+        ahead.total -= (u64::from(job.recipe.epochs_of(task)) - had) * u64::from(job.recipe.batches);
         Ok(())
     }
 
-    fn begin(&self, profile: Profile) -> Fit {
+    fn begin(&self, task: Task) -> Fit {
         let (recipe, init) = (&self.job.recipe, &self.init);
-        let mut rng = generator(recipe.seed, profile, u64::MAX);
+        let mut rng = generator(recipe.seed, task, u64::MAX);
         let drawn = |rng: &mut _| {
-            let shape = Shape { input: INPUT, hidden: recipe.hidden, stats: STATS, width: recipe.width };
-            (shape, shape.draw(rng))
+            let shape = recipe.shape(task.net);
+            let mut params = shape.draw(rng);
+            if !task.remembers() {
+                // Nothing comes in from the tick before.
+                shape.cut_mut(&mut params)[1].fill(0.0);
+            }
+            (shape, params)
         };
         let (shape, params) =
-            init.as_ref().and_then(|i| i.start(profile, &mut rng)).unwrap_or_else(|| drawn(&mut rng));
+            init.as_ref().and_then(|i| i.start(task, &mut rng)).unwrap_or_else(|| drawn(&mut rng));
         Fit::new(shape, params)
     }
 
     /// Puts the model together, looks at it as it will be served, and writes model and card.
     fn finish(
         &self,
-        fits: &BTreeMap<Profile, Fit>,
+        fits: &BTreeMap<Task, Fit>,
         tell: &mut dyn FnMut(Event<'_>),
     ) -> Result<Card, TrainError> {
         let (job, data) = (self.job, &self.data);
@@ -309,34 +336,26 @@ impl Run<'_> {
             Some(Init::Model(model)) => (model.as_ref().clone(), "--init"),
             _ => (LstmModel::shipped()?, "the shipped model"),
         };
-        let mut sets = BTreeMap::new();
-        for profile in Profile::ALL {
-            let kept = || Shape::of(other.weights(profile));
-            if let Some(set) = fits.get(&profile).map(|f| (f.shape, f.best.clone())).or_else(kept) {
-                sets.insert(profile, set);
-            }
-        }
-        let bytes = file::model(&sets);
+        let (nets, behaviours) = self.nets(fits, &other);
+        let bytes = file::model(&nets, &behaviours);
         let model = LstmModel::from_safetensors(&bytes)?;
         let (mut groups, mut ids) = (BTreeMap::new(), BTreeSet::new());
-        for profile in Profile::ALL {
-            let Some(fit) = fits.get(&profile) else {
-                groups.insert(profile.name(), Group::Kept { kept_from: from.to_owned() });
+        for &task in nets.keys() {
+            let Some(fit) = fits.get(&task) else {
+                groups.insert(task.name(), Group::Kept { kept_from: from.to_owned() });
                 continue;
             };
             let mut calib = BTreeMap::new();
-            for set in usable(&data.judge, profile) {
+            for set in usable(&data.judge, task.profile).filter(|_| task.net == Net::Lstm) {
                 let figures = evaluate(&model, set, job.threads)?;
                 tell(Event::Figures { set: &set.name, figures: &figures });
                 calib.insert(set.name.clone(), figures);
             }
-            let trained_on = usable(&data.train, profile);
-            ids.extend(trained_on.flat_map(|s| s.usable().map(|(_, s)| s.id.clone())));
-            let series = usable(&data.train, profile).map(|s| (s.name.clone(), s.usable().count())).collect();
-            groups.insert(
-                profile.name(),
-                Group::Trained(Box::new(Trained::new(fit, series, data.judged_by, calib))),
-            );
+            let trained_on = || usable(&data.train, task.profile);
+            ids.extend(trained_on().flat_map(|s| s.usable().map(|(_, s)| s.id.clone())));
+            let series = trained_on().map(|s| (s.name.clone(), s.usable().count())).collect();
+            let trained = Trained::new(fit, series, data.judged_by, calib);
+            groups.insert(task.name(), Group::Trained(Box::new(trained)));
         }
         let card = Card::new(&bytes, &job.recipe, &job.command, job.version, groups, &ids);
         // Numbers and strings always become JSON.
@@ -346,5 +365,24 @@ impl Run<'_> {
         // The model is there; a checkpoint that stays behind does no harm.
         let _ = fs::remove_file(job.out.join(checkpoint::FILE));
         Ok(card)
+    }
+
+    /// Every network of the model and its behaviours: those that were trained, and of the others those of `other`.
+    fn nets(&self, fits: &BTreeMap<Task, Fit>, other: &LstmModel) -> (Nets, BTreeMap<Profile, Behaviours>) {
+        let mut behaviours = self.behaviours.clone();
+        let mut nets: Nets = fits.iter().map(|(task, fit)| (*task, (fit.shape, fit.best.clone()))).collect();
+        for profile in Profile::ALL {
+            let mut keep = |net, weights| {
+                if let Some(kept) = Shape::of(weights) {
+                    nets.entry(Task { profile, net }).or_insert(kept);
+                }
+            };
+            keep(Net::Lstm, other.weights(profile));
+            if let (false, Some(mlps)) = (behaviours.contains_key(&profile), other.mlps(profile)) {
+                mlps.nets.iter().enumerate().for_each(|(k, weights)| keep(Net::Mlp(k), weights));
+                behaviours.insert(profile, mlps.behaviours.clone());
+            }
+        }
+        (nets, behaviours)
     }
 }

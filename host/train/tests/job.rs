@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Float32Array, Int64Array, RecordBatch, StringArray};
 use foreshade_forecast::lstm::{LstmModel, Profile};
-use foreshade_train::{CARD, Event, Job, MODEL, Recipe, TrainError, run};
+use foreshade_train::{CARD, Event, Job, MODEL, Member, Net, Recipe, Task, TrainError, run};
 use parquet::arrow::ArrowWriter;
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -56,10 +56,19 @@ fn small() -> (TempDir, Job) {
         init: None,
         out: dir.path().join("model"),
         profile: None,
+        member: None,
         resume: false,
         force: false,
         threads: 1,
-        recipe: Recipe { hidden: 4, width: 6, epochs: Some(3), batches: 2, batch: 6, ..Recipe::default() },
+        recipe: Recipe {
+            hidden: 4,
+            width: 6,
+            behaviours: 2,
+            epochs: Some(3),
+            batches: 2,
+            batch: 6,
+            ..Recipe::default()
+        },
         command: "foreshade train".into(),
         version: "0",
     };
@@ -99,10 +108,17 @@ fn a_job_makes_a_model_that_is_read_and_a_card_that_describes_it() {
         _ => {}
     })
     .unwrap();
-    assert_eq!((epochs, last), (6, (12, 12)));
+    // Of both weight sets: the LSTM, the network of all series, and those of two behaviours.
+    assert_eq!((epochs, last), (2 * (3 + 3 + 1 + 1), (32, 32)));
     let read = LstmModel::from_safetensors(&model(&job)).unwrap();
     assert_eq!(read.weights(Profile::Cpu).dims().hidden, 4);
     assert_ne!(read.weights(Profile::Cpu), read.weights(Profile::Other));
+    for profile in Profile::ALL {
+        let mlps = read.mlps(profile).unwrap();
+        assert_eq!((mlps.nets.len(), mlps.behaviours.centres.len()), (3, 2));
+        assert!(mlps.nets.iter().all(|n| n.layers()[0].w_hh.iter().all(|w| *w == 0.0)), "no memory");
+        assert!(mlps.nets[1] != mlps.nets[0] && mlps.nets[2] != mlps.nets[1]);
+    }
     let card = card(&job);
     for (group, set) in [("cpu", "fleet:cpu_pct"), ("other", "fleet:net_tx_kbs")] {
         let group = &card["groups"][group];
@@ -156,7 +172,7 @@ fn stop_after(job: &Job, whole: usize) {
 fn a_job_that_was_stopped_ends_in_the_same_bytes() {
     let (dir, job) = small();
     quiet(&job).unwrap();
-    for whole in 1..6 {
+    for whole in [1, 4, 7, 9, 15] {
         let stopped = Job { out: dir.path().join(format!("{whole}")), ..job.clone() };
         stop_after(&stopped, whole);
         assert!(!stopped.out.join(MODEL).exists());
@@ -205,7 +221,7 @@ fn a_checkpoint_is_good_for_its_own_job_alone() {
 fn a_full_disk_loses_no_checkpoint() {
     let (dir, job) = small();
     let done = run(&job, &mut |e| {
-        if matches!(e, Event::Epoch { epoch: 1, profile: Profile::Cpu, .. }) {
+        if matches!(e, Event::Epoch { epoch: 1, task: Task { profile: Profile::Cpu, net: Net::Lstm }, .. }) {
             symlink("/dev/full", job.out.join(format!("{CHECKPOINT}.tmp"))).unwrap();
         }
     });
@@ -290,6 +306,25 @@ fn one_profile_can_be_trained_alone() {
     assert_eq!(made.weights(Profile::Cpu), shipped.weights(Profile::Cpu));
     assert_ne!(made.weights(Profile::Other), shipped.weights(Profile::Other));
     assert_eq!(card(&job)["groups"]["cpu"]["kept_from"], "the shipped model");
+}
+
+#[test]
+fn one_kind_of_network_can_be_trained_alone() {
+    let (dir, job) = small();
+    let shipped = LstmModel::shipped().unwrap();
+    let job = Job { member: Some(Member::Mlp), ..job };
+    quiet(&job).unwrap();
+    let read = LstmModel::from_safetensors(&model(&job)).unwrap();
+    assert_eq!(read.weights(Profile::Cpu), shipped.weights(Profile::Cpu), "the LSTM is the shipped one");
+    assert_eq!(read.mlps(Profile::Other).unwrap().nets.len(), 3);
+    assert_eq!(card(&job)["groups"]["cpu"]["kept_from"], "the shipped model");
+    assert_eq!(card(&job)["groups"]["cpu.mlp2"]["hidden"], 8);
+
+    let lstm = Job { member: Some(Member::Lstm), out: dir.path().join("lstm"), ..job.clone() };
+    quiet(&lstm).unwrap();
+    let read = LstmModel::from_safetensors(&model(&lstm)).unwrap();
+    assert_eq!(read.mlps(Profile::Cpu), shipped.mlps(Profile::Cpu), "with the behaviours they were made for");
+    assert_ne!(read.weights(Profile::Cpu), shipped.weights(Profile::Cpu));
 }
 
 fn torch(name: &str) -> PathBuf {

@@ -22,5 +22,5 @@ pub use resource::{RESOURCES, Resource, Transform};
 pub use shadow::{Pool, ShadowPhase, SyncState};
 pub use template::{Disks, Reach, Template};
 pub use trace_data::{EVENT_KINDS, EventKind, TraceData, Usage};
-pub use units::{Allocation, Mebibytes, Millicores, VmSize};
+pub use units::{Allocation, Mebibytes, Millicores, VmClass, VmSize};
 pub use worth::Worth;

@@ -95,6 +95,38 @@ pub struct VmSize {
     pub memory: Mebibytes,
 }
 
+/// VMs by the cores they were sold: figures that hold on the mean of a fleet may fail the few that are large.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum VmClass {
+    /// Up to 2 cores.
+    Small,
+    /// Up to 8 cores.
+    Medium,
+    /// More.
+    Large,
+}
+
+impl VmClass {
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Small => "small",
+            Self::Medium => "medium",
+            Self::Large => "large",
+        }
+    }
+}
+
+impl From<VmSize> for VmClass {
+    fn from(s: VmSize) -> Self {
+        match s.cpu.0 {
+            0..=2_000 => Self::Small,
+            2_001..=8_000 => Self::Medium,
+            _ => Self::Large,
+        }
+    }
+}
+
 /// What a VM is given now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Allocation {

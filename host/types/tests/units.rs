@@ -1,6 +1,6 @@
 //! Arithmetic of units: what the rack adds up is exact and never goes below zero.
 
-use foreshade_types::{Mebibytes, Millicores};
+use foreshade_types::{Mebibytes, Millicores, VmClass, VmSize};
 use proptest::prelude::*;
 
 #[test]
@@ -40,4 +40,11 @@ proptest! {
         // Points are f32: seven digits.
         prop_assert!(back.0 as f64 >= part as f64 * (1.0 - 1e-6) && back.0 as f64 <= part as f64 * (1.0 + 1e-6) + 1.0);
     }
+}
+
+#[test]
+fn a_class_is_by_the_cores_sold() {
+    let class = |mc| VmClass::from(VmSize { cpu: Millicores(mc), memory: Mebibytes(1) });
+    let at = [0, 2000, 2001, 8000, 8001, 64_000].map(|mc| class(mc).name());
+    assert_eq!(at, ["small", "small", "medium", "medium", "large", "large"]);
 }

@@ -147,8 +147,8 @@ fn from_file(path: &Path, trace: &Trace, cadence_ms: i64) -> Result<Vec<Vec<usiz
     Ok(asked)
 }
 
-/// `YYYY-MM-DDTHH:MM:SS[.fff](Z|+HH:MM|-HH:MM)` to milliseconds since 1970.
-fn rfc3339_ms(text: &str) -> Option<i64> {
+/// `YYYY-MM-DDTHH:MM:SS[.fff](Z|+HH:MM|-HH:MM)` to milliseconds since 1970-01-01 UTC; `None` = no such time.
+pub fn rfc3339_ms(text: &str) -> Option<i64> {
     let number = |s: Option<&str>, len: usize, max: i64| -> Option<i64> {
         let s = s.filter(|s| s.len() == len && s.bytes().all(|b| b.is_ascii_digit()))?;
         s.parse().ok().filter(|v| *v <= max)

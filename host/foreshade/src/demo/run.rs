@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use foreshade_appliance::{ApplianceError, End, Observer, Options, RedbJournal};
-use foreshade_appliance_core::{Core, CoreConfig};
+use foreshade_appliance_core::{Core, CoreConfig, Exclusion};
 use foreshade_link::Limits;
 use foreshade_link::server::Server;
 use foreshade_plan::{Mode, Policy};
@@ -18,6 +18,7 @@ use tokio::sync::watch;
 pub use super::parts::Peer;
 use super::parts::{Certificates, SharedWorld, agents, controllers};
 use crate::cli::DemoArgs;
+use crate::exclude::Exclusions;
 use crate::hops::HopTimer;
 use crate::offline::{baselines, forecaster, open};
 use crate::{Failure, Traces};
@@ -34,6 +35,8 @@ pub struct Demo {
     threads: u16,
     speed: Option<f64>,
     follow: Option<VmId>,
+    exclusions: Exclusions,
+    excluded: Vec<Exclusion>,
 }
 
 /// Hears of a decision and what became of it.
@@ -83,8 +86,10 @@ impl Demo {
     pub fn new(args: &DemoArgs) -> Result<Self, Failure> {
         // A wrong name is said before anything is shown.
         drop(open(&args.fleet.backend, args.fleet.threads)?);
+        let exclusions = Exclusions::read(args.fleet.exclude.as_deref())?;
         let traces = Traces::load(&args.trace)?;
         let fleet = traces.fleet(&args.fleet)?;
+        let excluded = exclusions.of_fleet(&traces.trace, &fleet);
         let follow = args.follow.as_deref().map(|name| find_vm(&fleet, name)).transpose()?;
         Ok(Self {
             fleet: Arc::new(fleet),
@@ -94,6 +99,8 @@ impl Demo {
             threads: args.fleet.threads,
             speed: args.speed,
             follow,
+            exclusions,
+            excluded,
         })
     }
 
@@ -118,9 +125,10 @@ pub fn run(demo: &Demo, hooks: Hooks, observer: &mut dyn Observer) -> Result<Rep
     let (name, simd) = (device.info().driver.to_owned(), device.info().simd.to_string());
     let mut report = Report::new(&demo.fleet, demo.seed, &name, &simd, env!("CARGO_PKG_VERSION"));
     let config = demo.core_config(&name);
-    let core = Core::new(config.clone(), forecaster(&config, device)?);
+    let core = Core::new(config.clone(), forecaster(&config, device)?).excluding(demo.excluded.clone());
     let shared = SharedWorld::new(Arc::clone(&demo.fleet));
     let (core, end) = serve(demo, hooks, core, &shared, observer)?;
+    demo.exclusions.tell(core.left_out());
     let mut fleet = Fleet::clone(&demo.fleet);
     if let End::Stopped(done) = end {
         // What was cut short is compared over what there is.

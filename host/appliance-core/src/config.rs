@@ -1,7 +1,8 @@
 //! What the appliance is told about its fleet before the first sample.
 
 use foreshade_plan::Policy;
-use foreshade_types::{HostId, Mebibytes, Millicores, RackId, Resource, Tick, VmId, VmSize};
+use foreshade_plan::lifecycle::Place;
+use foreshade_types::{HostId, Mebibytes, Millicores, Pool, RackId, Resource, Tick, VmId, VmSize};
 
 /// One host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +13,17 @@ pub struct HostSpec {
     pub cpu: Millicores,
     /// Memory it has.
     pub memory: Mebibytes,
+    /// Whom it serves.
+    pub pool: Pool,
+    /// Its chassis or power feed: hosts of one domain fail together.
+    pub domain: u32,
+}
+
+impl HostSpec {
+    /// A host that serves everybody and fails by itself.
+    pub fn general(id: HostId, cpu: Millicores, memory: Mebibytes) -> Self {
+        Self { id, cpu, memory, pool: Pool::General, domain: id.0 }
+    }
 }
 
 /// One rack: hosts that one controller acts on. VMs do not leave their rack.
@@ -32,6 +44,8 @@ pub struct VmSpec {
     pub size: VmSize,
     /// Where it starts.
     pub host: HostId,
+    /// Whose it is, where its customer has hosts of its own.
+    pub customer: Option<u32>,
 }
 
 /// The fleet and how to run it.
@@ -67,5 +81,19 @@ impl CoreConfig {
     /// Trace time of a tick.
     pub fn time_ms(&self, tick: Tick) -> u64 {
         tick.0 * u64::from(self.cadence_s) * 1000
+    }
+
+    /// Length of a tick.
+    pub fn tick_ms(&self) -> u64 {
+        u64::from(self.cadence_s) * 1000
+    }
+
+    /// A host with what fails together with it; a host that is not in the fleet fails by itself.
+    pub fn place(&self, host: HostId) -> Place {
+        let spec = self
+            .racks
+            .iter()
+            .find_map(|r| r.hosts.binary_search_by_key(&host, |h| h.id).ok().map(|i| &r.hosts[i]));
+        Place { host, domain: spec.map_or(host.0, |s| s.domain) }
     }
 }

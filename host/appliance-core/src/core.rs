@@ -7,7 +7,8 @@ use foreshade_accel::Engine;
 use foreshade_forecast::outlook::HOURS;
 use foreshade_forecast::seasonal::{SeasonalForecast, SeasonalState};
 use foreshade_forecast::{Fleet, FleetConfig, ForecastError, Held, ResourceScore, Scorer, SeriesProfile};
-use foreshade_plan::{PlanInput, PlanReport, Verdict, plan};
+use foreshade_plan::lifecycle::{Alert as ShadowAlert, Event as LifeEvent, Shadow};
+use foreshade_plan::{PlanInput, PlanReport, Verdict, needed_shadows, plan};
 use foreshade_telemetry::{Arena, History, Sealed};
 use foreshade_types::{
     Decision, HoldReason, Horizon, HostId, Outcome, OutcomeKind, RackId, Resource, SeriesForecast, Tick, VmId,
@@ -92,6 +93,8 @@ pub struct Summary {
     pub racks: Vec<RackLoad>,
     /// VMs that began to behave as they never did; nothing acts on it.
     pub alerts: Vec<Alert>,
+    /// Shadows whose copy fell behind or differs, or that failed.
+    pub shadow_alerts: Vec<(VmId, ShadowAlert)>,
 }
 
 impl Summary {
@@ -104,6 +107,7 @@ impl Summary {
             advised: 0,
             racks: vec![],
             alerts: vec![],
+            shadow_alerts: vec![],
         }
     }
 }
@@ -137,6 +141,8 @@ pub struct Core {
     scorer: Scorer,
     ahead: Ahead,
     hazard: HostHazard,
+    /// Hosts that were said to have failed.
+    down: BTreeSet<HostId>,
     excluded: Excluded,
     /// The newest tick whose samples are all in.
     sealed: Tick,
@@ -210,6 +216,7 @@ impl Core {
             scorer,
             ahead: Ahead::new(&config, peak as usize),
             hazard: HostHazard::new(&config),
+            down: BTreeSet::new(),
             excluded: Excluded::default(),
             sealed: Tick(0),
             alerts: Alerts::new(&config),
@@ -290,6 +297,11 @@ impl Core {
         self.forecasts.get(i * n..(i + 1) * n)
     }
 
+    /// The shadows there are, by VM, as their racks report them.
+    pub fn shadows(&self) -> impl Iterator<Item = (VmId, &Shadow)> {
+        (0u32..).map(VmId).zip(&self.fleet.0).filter_map(|(vm, s)| Some((vm, s.shadow.as_ref()?)))
+    }
+
     /// The newest CPU demand of a VM and where it runs.
     pub fn placed(
         &self,
@@ -345,14 +357,21 @@ impl Core {
         match event {
             Event::Telemetry { host, tick, ipc } => self.telemetry(host, tick, ipc, &mut out),
             Event::EndOfTick { host, tick, rows } => self.end_of_tick(host, tick, rows, &mut out)?,
-            Event::Host { host, tick, event } => {
-                if let Err(text) = self.hazard.observe(host, event, tick) {
-                    out.push(Effect::Refused { host, tick, text });
-                }
-            }
+            Event::Host { host, tick, event } => match self.hazard.observe(host, event, tick) {
+                Ok(()) => self.host_said(host, event),
+                Err(text) => out.push(Effect::Refused { host, tick, text }),
+            },
             Event::Outcomes { rack, tick, outcomes } => self.outcomes(rack, tick, outcomes, &mut out)?,
         }
         Ok(out)
+    }
+
+    /// A host that failed takes nothing more; what becomes of its shadows, their racks report.
+    fn host_said(&mut self, host: HostId, event: HostEvent) {
+        match event {
+            HostEvent::Down => self.down.insert(host),
+            HostEvent::Up => self.down.remove(&host),
+        };
     }
 
     /// Are decisions taken at this tick? Not in the warm-up, and not when nothing comes after it.
@@ -416,7 +435,7 @@ impl Core {
             ));
         }
         self.arena.push(tick, row.vm, &row.values).map_err(|e| e.to_string())?;
-        vm.see(tick, host, row);
+        vm.see(tick, host, row, &self.config);
         Ok(())
     }
 
@@ -464,6 +483,7 @@ impl Core {
         let mut summary = Summary::new(tick);
         summary.racks = self.ahead.racks();
         summary.alerts.clone_from(&self.alerted);
+        summary.shadow_alerts = self.fleet.shadow_alerts();
         if self.decides_at(tick) {
             let _hop = tracing::info_span!("plan::plan", tick = tick.0).entered();
             for rack in 0..self.config.racks.len() {
@@ -544,35 +564,30 @@ impl Core {
             tick,
             fleet: &self.fleet,
             history: &self.history,
+            down: &self.down,
             forecasts: Forecasts { cpu, memory: of(Resource::Memory) },
             peak_steps: peak_steps as usize,
             hour_steps: hour_steps as usize,
         };
         let mut view = scene.rack(spec);
-        let needed = scene.needed_shadows(&view);
-        for v in view.vms.iter_mut().filter(|v| needed.contains(&v.id)) {
-            if let Some(s) = &mut v.shadow {
-                s.last_needed = tick;
-            }
-        }
         let moving = view.vms.iter().filter(|v| v.migrating).count() as u32;
-        let input = PlanInput {
-            rack: spec.id,
-            tick,
-            vms: &view.vms,
-            hosts: &view.hosts,
-            // What reasons name as the horizon of a resize: 5 s, not the 1 s between fast samples.
-            cadence_s: self.config.cadence_s * next_steps,
-            migrations_left: self.config.policy.migrations_per_tick.saturating_sub(moving),
-        };
+        let migrations_left = self.config.policy.migrations_per_tick.saturating_sub(moving);
+        // What reasons name as the horizon of a resize: 5 s, not the 1 s between fast samples.
+        let cadence_s = self.config.cadence_s * next_steps;
+        let tick_ms = self.config.tick_ms();
+        let (rack_id, hosts) = (spec.id, view.hosts.clone());
+        let rack =
+            PlanInput { rack: rack_id, tick, vms: &[], hosts: &hosts, cadence_s, tick_ms, migrations_left };
+        let input = PlanInput { vms: &view.vms, ..rack };
         let scores = scene.scores(&input, &view);
-        let (plan, report) = plan(&input, &scores, &self.config.policy);
-        let rack_id = spec.id;
+        let needed = needed_shadows(&input, &scores, &self.config.policy);
         for vm in needed {
-            if let Some(s) = self.fleet.get_mut(vm).and_then(|v| v.shadow.as_mut()) {
-                s.last_needed = tick;
+            self.fleet.0[vm.index()].shadow_event(LifeEvent::Needed, tick, &self.config);
+            if let Ok(i) = view.vms.binary_search_by_key(&vm, |v| v.id) {
+                view.vms[i].shadow = self.fleet.0[vm.index()].shadow;
             }
         }
+        let (plan, report) = plan(&PlanInput { vms: &view.vms, ..rack }, &scores, &self.config.policy);
         for &(vm, verdict) in &report.verdicts {
             let why = match verdict {
                 Verdict::Hold(why) => Some(why),
@@ -638,7 +653,7 @@ impl Core {
                 if o.kind == OutcomeKind::Applied
                     && let Some(vm) = self.fleet.0.get_mut(d.vm.index())
                 {
-                    vm.applied(d, self.config.policy.cool_down_ticks);
+                    vm.applied(d, &self.config);
                 }
             }
         }

@@ -1,8 +1,13 @@
 //! What the appliance believes about each VM, from telemetry and from the outcomes of its decisions.
 
-use foreshade_plan::{CoolDown, ShadowState, ShadowView};
-use foreshade_types::{Action, Allocation, Decision, HostId, Mebibytes, Millicores, Tick, VmId, VmSize};
+use foreshade_plan::CoolDown;
+use foreshade_plan::lifecycle::{Alert, Event, Limits, Report, Shadow, Sync, believe, step};
+use foreshade_types::{
+    Action, Allocation, Decision, HostId, Mebibytes, Millicores, ShadowPhase, Tick, VmId, VmSize,
+};
 use foreshade_wire::{Column, Flags, Row};
+
+use crate::CoreConfig;
 
 /// One VM.
 #[derive(Debug, Clone)]
@@ -14,7 +19,9 @@ pub(crate) struct VmState {
     pub(crate) memory_demand: Mebibytes,
     pub(crate) last_sample: Option<Tick>,
     pub(crate) flags: Flags,
-    pub(crate) shadow: Option<ShadowView>,
+    pub(crate) shadow: Option<Shadow>,
+    /// What people are to be told about it and have not been.
+    pub(crate) shadow_alerts: Vec<Alert>,
     /// A migration was accepted: the VM may show up there.
     pub(crate) moving_to: Option<HostId>,
     pub(crate) rest: CoolDown,
@@ -31,6 +38,7 @@ impl VmState {
             last_sample: None,
             flags: Flags::default(),
             shadow: None,
+            shadow_alerts: Vec::new(),
             moving_to: None,
             rest: CoolDown::default(),
         }
@@ -43,18 +51,15 @@ impl VmState {
 
     /// Share of the load that the shadow serves, percent.
     pub(crate) fn away_percent(&self) -> u64 {
-        match self.shadow {
-            Some(ShadowView { state: ShadowState::Active { share_percent }, .. }) => {
-                u64::from(share_percent).min(100)
-            }
-            _ => 0,
-        }
+        self.shadow.map_or(0, |s| s.away_percent().min(100))
     }
 
     /// Takes a row that has passed every check.
-    pub(crate) fn see(&mut self, tick: Tick, host: HostId, row: &Row) {
+    pub(crate) fn see(&mut self, tick: Tick, host: HostId, row: &Row, config: &CoreConfig) {
         let value = |c: Column| row.values[c as usize];
-        self.host = host;
+        if self.host != host {
+            self.primary_moved(host, tick, config);
+        }
         self.flags = row.flags;
         if !row.flags.has(Flags::MIGRATING) {
             self.moving_to = None;
@@ -74,55 +79,86 @@ impl VmState {
         if !memory.is_nan() {
             self.memory_demand = Mebibytes(memory as u64);
         }
-        self.see_shadow();
+        if row.flags.has(Flags::STOPPED) {
+            (self.cpu_demand, self.memory_demand) = (Millicores(0), Mebibytes(0));
+        }
+        let (now_ms, limits) = clock(config, tick);
+        if let Some(s) = self.shadow {
+            let (believed, alerts) = believe(&s, report(row.flags), now_ms, &limits);
+            self.shadow = believed;
+            self.shadow_alerts.extend(alerts);
+        }
     }
 
-    /// The agent's word on the shadow's state outweighs what outcomes made us expect.
-    fn see_shadow(&mut self) {
-        let (flags, shadow) = (self.flags, &mut self.shadow);
-        if let Some(s) = shadow {
-            s.state = if flags.has(Flags::TRAFFIC_SHIFTED) {
-                match s.state {
-                    ShadowState::Active { .. } => s.state,
-                    _ => ShadowState::Active { share_percent: 50 },
-                }
-            } else if flags.has(Flags::SHADOW_READY) {
-                ShadowState::Ready
-            } else if flags.has(Flags::SHADOW_PROVISIONING) {
-                ShadowState::Provisioning
-            } else {
-                *shadow = None;
-                return;
-            };
+    /// A shadow that would sit beside its primary now is not believed in any more; the rack has its own rule for that.
+    fn primary_moved(&mut self, host: HostId, tick: Tick, config: &CoreConfig) {
+        self.host = host;
+        self.shadow_event(Event::PrimaryMoved { to: config.place(host) }, tick, config);
+    }
+
+    /// Takes an event of the shadow; one that does not apply changes nothing.
+    pub(crate) fn shadow_event(&mut self, event: Event, tick: Tick, config: &CoreConfig) {
+        let (now_ms, limits) = clock(config, tick);
+        if let Some(s) = &mut self.shadow
+            && let Ok((next, _)) = step(s, event, now_ms, &limits)
+        {
+            *s = next;
         }
     }
 
     /// Takes note of a decision that a controller has carried out.
-    pub(crate) fn applied(&mut self, d: &Decision, cool_down_ticks: u64) {
+    pub(crate) fn applied(&mut self, d: &Decision, config: &CoreConfig) {
+        let tick = d.caused_by;
         match d.action {
             Action::PreAllocate { to } | Action::GiveBack { to } => self.allocation = to,
             Action::CreateShadow { host, size } => {
-                let state = ShadowState::Provisioning;
-                let (created, last_needed) = (d.caused_by, d.caused_by);
-                self.shadow = Some(ShadowView { host, size, state, created, last_needed });
+                let (primary, place) = (config.place(self.host), config.place(host));
+                let asked = Shadow::request(primary, place, size, clock(config, tick).0);
+                self.shadow = asked.ok().map(|(s, _)| s);
+                self.shadow_event(Event::Accepted, tick, config);
             }
             Action::ReleaseShadow => self.shadow = None,
             Action::ShiftTraffic { share_percent, size } => {
-                if let Some(s) = &mut self.shadow {
-                    (s.state, s.size) = (ShadowState::Active { share_percent }, size);
-                }
+                self.shadow_event(Event::TrafficShifted { share_percent, size }, tick, config);
             }
             Action::ShiftBack { size } => {
-                if let Some(s) = &mut self.shadow {
-                    (s.state, s.size) = (ShadowState::Ready, size);
-                }
+                self.shadow_event(Event::TrafficShiftedBack { size }, tick, config);
             }
+            Action::SuspendShadow => self.shadow_event(Event::Suspended, tick, config),
+            Action::ResumeShadow => self.shadow_event(Event::Needed, tick, config),
             Action::Migrate { to } => {
                 self.moving_to = Some(to);
-                self.rest.moved(d.caused_by, cool_down_ticks);
+                self.rest.moved(tick, config.policy.cool_down_ticks);
             }
         }
     }
+}
+
+fn clock(config: &CoreConfig, tick: Tick) -> (u64, Limits) {
+    (config.time_ms(tick), config.policy.shadow_limits(config.tick_ms()))
+}
+
+/// What the flags of a row say of its VM's shadow; the later phase counts.
+fn report(flags: Flags) -> Option<Report> {
+    let phases = [
+        (Flags::SHADOW_FAILED, ShadowPhase::Failed),
+        (Flags::SHADOW_SUSPENDED, ShadowPhase::Suspended),
+        (Flags::SHADOW_DRAINING, ShadowPhase::Draining),
+        (Flags::TRAFFIC_SHIFTED, ShadowPhase::Active),
+        (Flags::SHADOW_READY, ShadowPhase::Ready),
+        (Flags::SHADOW_WARM, ShadowPhase::Warm),
+        (Flags::SHADOW_SYNCING, ShadowPhase::Syncing),
+        (Flags::SHADOW_PROVISIONING, ShadowPhase::Provisioning),
+    ];
+    let phase = phases.iter().find(|(f, _)| flags.has(*f)).map(|(_, p)| *p)?;
+    let copied = !matches!(phase, ShadowPhase::Provisioning | ShadowPhase::Syncing);
+    let sync = match (flags.has(Flags::SYNC_CORRUPT), flags.has(Flags::SYNC_BEHIND)) {
+        (true, _) => Sync::Corrupt,
+        (_, true) => Sync::Behind,
+        _ if copied => Sync::CaughtUp,
+        _ => Sync::Behind,
+    };
+    Some(Report { phase, sync })
 }
 
 /// Used + throttled: exact, since both are whole numbers below 2^24. NaN if either is missing.
@@ -137,5 +173,13 @@ pub(crate) struct FleetState(pub(crate) Vec<VmState>);
 impl FleetState {
     pub(crate) fn get_mut(&mut self, vm: VmId) -> Option<&mut VmState> {
         self.0.get_mut(vm.index())
+    }
+
+    /// What people are to be told about shadows, once.
+    pub(crate) fn shadow_alerts(&mut self) -> Vec<(VmId, Alert)> {
+        let of = |(vm, s): (VmId, &mut VmState)| {
+            std::mem::take(&mut s.shadow_alerts).into_iter().map(move |a| (vm, a))
+        };
+        (0u32..).map(VmId).zip(&mut self.0).flat_map(of).collect()
     }
 }

@@ -106,7 +106,7 @@ mod tests {
     const DAY_TICKS: u64 = 288;
 
     fn hazard() -> HostHazard {
-        let host = |id| HostSpec { id: HostId(id), cpu: Millicores(1000), memory: Mebibytes(1024) };
+        let host = |id| HostSpec::general(HostId(id), Millicores(1000), Mebibytes(1024));
         let rack = |r: u32| RackSpec { id: RackId(r), hosts: vec![host(10 * r), host(10 * r + 1)] };
         HostHazard::new(&CoreConfig {
             epoch: 1,

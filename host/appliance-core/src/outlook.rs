@@ -213,7 +213,7 @@ impl Ahead {
             let Some((host, rack)) = hosts.get(&vm.host).copied() else { continue };
             let away = vm.away_percent();
             let shadow =
-                vm.shadow.and_then(|s| hosts.get(&s.host).copied()).map_or(host, |(shadow, _)| shadow);
+                vm.shadow.and_then(|s| hosts.get(&s.place.host).copied()).map_or(host, |(shadow, _)| shadow);
             let mc = vm.cpu_demand.0;
             sum[shadow] += mc * away / 100;
             sum[host] += mc - mc * away / 100;
@@ -287,8 +287,8 @@ impl Ahead {
 
 #[cfg(test)]
 mod tests {
-    use foreshade_plan::{ShadowState, ShadowView};
-    use foreshade_types::{Mebibytes, VmSize};
+    use foreshade_plan::lifecycle::{Place, Shadow};
+    use foreshade_types::{Mebibytes, ShadowPhase, VmSize};
 
     use super::*;
     use crate::fleet_state::VmState;
@@ -312,8 +312,8 @@ mod tests {
     /// Two hosts of 10 cores in a rack, with two VMs on the first.
     fn rack() -> (CoreConfig, FleetState) {
         let size = VmSize { cpu: Millicores(4000), memory: Mebibytes(1024) };
-        let host = |id| HostSpec { id: HostId(id), cpu: Millicores(10_000), memory: Mebibytes(65_536) };
-        let vm = |name: &str| VmSpec { name: name.into(), size, host: HostId(0) };
+        let host = |id| HostSpec::general(HostId(id), Millicores(10_000), Mebibytes(65_536));
+        let vm = |name: &str| VmSpec { name: name.into(), size, host: HostId(0), customer: None };
         let config = CoreConfig {
             epoch: 1,
             cadence_s: 300,
@@ -343,10 +343,10 @@ mod tests {
             (a.add_up(Tick(5), &config, &fleet), &a.load_mc[..]),
             (vec![20.0], &[4000.0, 0.0, 4000.0][..])
         );
-        let state = ShadowState::Active { share_percent: 50 };
-        let (created, last_needed) = (Tick(4), Tick(5));
-        fleet.0[1].shadow =
-            Some(ShadowView { host: HostId(1), size: fleet.0[1].size.into(), state, created, last_needed });
+        let place = |n| Place { host: HostId(n), domain: n };
+        let size = fleet.0[1].size.into();
+        let (shadow, _) = Shadow::request(place(0), place(1), size, 0).unwrap();
+        fleet.0[1].shadow = Some(Shadow { phase: ShadowPhase::Active, share_percent: 50, ..shadow });
         a.add_up(Tick(5), &config, &fleet);
         assert_eq!(a.load_mc, [2500.0, 1500.0, 4000.0]);
         // One of two is silent: it counts as before. Both are: nothing is known.

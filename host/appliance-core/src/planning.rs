@@ -1,9 +1,9 @@
 //! From forecasts to the planner's view of a rack and back to numbered decisions.
 
+use std::collections::BTreeSet;
+
 use foreshade_forecast::aggregate::SumPath;
-use foreshade_plan::{
-    Bound, HostView, MoveQuery, MoveScore, PlanInput, ShadowState, VmForecast, VmView, candidates,
-};
+use foreshade_plan::{Bound, HostView, MoveQuery, MoveScore, PlanInput, VmForecast, VmView, candidates};
 use foreshade_telemetry::History;
 use foreshade_types::{HostId, Quantiles, Readiness, SeriesForecast, Tick, VmId};
 use foreshade_wire::Flags;
@@ -28,6 +28,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) tick: Tick,
     pub(crate) fleet: &'a FleetState,
     pub(crate) history: &'a History,
+    /// Hosts that were said to have failed.
+    pub(crate) down: &'a BTreeSet<HostId>,
     pub(crate) forecasts: Forecasts<'a>,
     pub(crate) peak_steps: usize,
     pub(crate) hour_steps: usize,
@@ -54,7 +56,7 @@ impl Scene<'_> {
             if let Some(i) = on_rack(v.host) {
                 sums[i].add_percent(self.history.of(v.id.index()), 100 - away as i64);
             }
-            if let Some(i) = v.shadow.and_then(|s| on_rack(s.host)) {
+            if let Some(i) = v.shadow.and_then(|s| on_rack(s.place.host)) {
                 sums[i].add_percent(self.history.of(v.id.index()), away as i64);
             }
         }
@@ -84,17 +86,20 @@ impl Scene<'_> {
             shadow: s.shadow,
             migrating: s.flags.has(Flags::MIGRATING) || s.moving_to.is_some(),
             cool_down: s.rest.rests(self.tick),
+            stopped: s.flags.has(Flags::STOPPED),
+            customer: self.config.vms.get(id.index()).and_then(|v| v.customer),
+            moves: s.rest.recent(self.tick, self.config.policy.migration_window_ticks),
         }
     }
 
     fn host(&self, spec: &HostSpec, sum: &SumPath, vms: &[VmView]) -> HostView {
         let of = |v: &VmView| match v.shadow {
-            Some(s) if s.host == spec.id => v.away_percent(),
+            Some(s) if s.place.host == spec.id => v.away_percent(),
             _ if v.host == spec.id => 100 - v.away_percent(),
             _ => 0,
         };
         let memory = |v: &VmView| {
-            let shadow = v.shadow.filter(|s| s.host == spec.id).map(|s| s.size.memory);
+            let shadow = v.shadow.filter(|s| s.place.host == spec.id).map(|s| s.size.memory);
             let primary = (v.host == spec.id).then_some(v.memory_demand);
             shadow.unwrap_or_default() + primary.unwrap_or_default()
         };
@@ -107,6 +112,9 @@ impl Scene<'_> {
             memory_load: vms.iter().map(memory).sum(),
             peak: Bound::from_units(&sum.peak(self.peak_steps)),
             hour: Bound::from_units(&sum.step(self.hour_steps)),
+            pool: spec.pool,
+            domain: spec.domain,
+            up: !self.down.contains(&spec.id),
         }
     }
 
@@ -120,7 +128,7 @@ impl Scene<'_> {
         let slot = |h: HostId| scene.hosts.binary_search_by_key(&h, |x| x.id).ok();
         let vm = input.vms.binary_search_by_key(&q.vm, |v| v.id).ok().map(|i| &input.vms[i]);
         let from = vm.and_then(|v| match (q.back, v.shadow) {
-            (true, Some(s)) => slot(s.host),
+            (true, Some(s)) => slot(s.place.host),
             (true, None) => None,
             (false, _) => slot(v.host),
         });
@@ -136,16 +144,6 @@ impl Scene<'_> {
         target.add_percent(history, percent);
         let peak = |s: &SumPath| Bound::from_units(&s.peak(self.peak_steps));
         MoveScore { source: peak(&source), target: peak(&target) }
-    }
-
-    /// Marks the shadows whose primary's host may need them.
-    pub(crate) fn needed_shadows(&self, scene: &RackScene) -> Vec<VmId> {
-        let needs = |v: &&VmView| {
-            let active = matches!(v.shadow.map(|s| s.state), Some(ShadowState::Active { .. }));
-            let host = scene.hosts.binary_search_by_key(&v.host, |h| h.id).ok().map(|i| &scene.hosts[i]);
-            v.shadow.is_some() && (active || host.is_some_and(|h| self.config.policy.prepares(h)))
-        };
-        scene.vms.iter().filter(needs).map(|v| v.id).collect()
     }
 }
 

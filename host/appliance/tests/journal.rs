@@ -22,6 +22,7 @@ fn record(tick: u64, n: u64) -> Record {
         horizon_s: 300,
         predicted: 2_000 + tick,
         threshold: 1_000,
+        worth: Default::default(),
         rejected: vec![],
     };
     let to = Allocation { cpu: Millicores(2_000 + tick), memory: Mebibytes(1_024) };

@@ -1,19 +1,16 @@
 //! What a controller needs of the machines it acts on.
 
-use foreshade_types::{Allocation, Decision, HostId, Mebibytes, Millicores, OutcomeKind, VmId};
+use foreshade_types::{
+    Allocation, Decision, HostId, Mebibytes, Millicores, OutcomeKind, ShadowPhase, SyncState, VmId,
+};
 
-/// How far a VM's shadow is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ShadowStatus {
-    /// There is none.
-    #[default]
-    None,
-    /// It is being made.
-    Provisioning,
-    /// It runs at its idle footprint.
-    Ready,
-    /// It serves part of the load.
-    Active,
+/// What is known of a VM's shadow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShadowSeen {
+    /// How far it is.
+    pub phase: ShadowPhase,
+    /// How its copy of its primary's state is.
+    pub sync: SyncState,
 }
 
 /// One VM over the last sample interval. CPU figures are means over the interval, rounded down; `used + throttled` is
@@ -41,7 +38,9 @@ pub struct Observed {
     /// Memory it dirties, MiB/s.
     pub dirty_mib_s: f32,
     /// Its shadow.
-    pub shadow: ShadowStatus,
+    pub shadow: Option<ShadowSeen>,
+    /// Its owner has suspended or terminated it.
+    pub stopped: bool,
     /// A live migration is under way.
     pub migrating: bool,
 }

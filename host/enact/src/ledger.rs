@@ -69,6 +69,7 @@ mod tests {
                 horizon_s: 0,
                 predicted: 0,
                 threshold: 0,
+                worth: Default::default(),
                 rejected: vec![],
             },
         }

@@ -7,5 +7,5 @@ mod hypervisor;
 mod ledger;
 
 pub use desk::Desk;
-pub use hypervisor::{Hypervisor, Observed, ShadowStatus};
+pub use hypervisor::{Hypervisor, Observed, ShadowSeen};
 pub use ledger::{Admission, Ledger};

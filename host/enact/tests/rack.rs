@@ -5,8 +5,8 @@
 use foreshade_enact::fakes::rack::{Demand, Rack, RackConfig};
 use foreshade_enact::{Hypervisor, Observed};
 use foreshade_types::{
-    Action, Allocation, Decision, HostId, Mebibytes, Millicores, OutcomeKind, RackId, Reason, Resource, Rule,
-    Tick, VmId, VmSize,
+    Action, Allocation, Decision, Disks, HostId, Mebibytes, Millicores, OutcomeKind, RackId, Reach, Reason,
+    Resource, Rule, ShadowPhase, SyncState, Template, Tick, VmId, VmSize,
 };
 use proptest::prelude::*;
 
@@ -29,6 +29,7 @@ fn decision(vm: u32, observed_host: u32, action: Action) -> Decision {
             horizon_s: 0,
             predicted: 0,
             threshold: 0,
+            worth: Default::default(),
             rejected: vec![],
         },
     }
@@ -52,7 +53,7 @@ fn rack(hosts: u32, on: &[u32]) -> Rack {
 }
 
 /// One of each action, all of which the rack would take if the VM were where they say.
-fn every_action() -> [Action; 7] {
+fn every_action() -> [Action; 9] {
     let size = allocation(1000, 128);
     [
         Action::PreAllocate { to: size },
@@ -61,6 +62,8 @@ fn every_action() -> [Action; 7] {
         Action::Migrate { to: HostId(2) },
         Action::ShiftTraffic { share_percent: 50, size },
         Action::ShiftBack { size },
+        Action::SuspendShadow,
+        Action::ResumeShadow,
         Action::ReleaseShadow,
     ]
 }
@@ -168,6 +171,132 @@ fn everything_a_shadow_held_is_free_again_after_its_release() {
     assert_eq!(reserved(&mut r, 3 * MIN), without);
 }
 
+fn phase(r: &Rack) -> Option<ShadowPhase> {
+    r.observe(HostId(0))[0].shadow.map(|s| s.phase)
+}
+
+/// Host 1 carries a shadow of the VM on host 0, ready at the end of the first minute.
+fn with_shadow() -> Rack {
+    let mut r = rack(2, &[0]);
+    let create = Action::CreateShadow { host: HostId(1), size: allocation(1000, 128) };
+    assert_eq!(r.enact(0, &decision(0, 0, create)), (OutcomeKind::Applied, MIN));
+    r
+}
+
+#[test]
+fn a_shadow_boots_copies_and_warms_up_before_it_is_ready() {
+    let mut r = with_shadow();
+    let mut seen = Vec::new();
+    for t in 0..6 {
+        seen.push(phase(&r).unwrap());
+        r.advance(t * 10_000, 10_000, true, |_| demand(1000, 100));
+    }
+    use ShadowPhase::{Provisioning, Syncing, Warm};
+    assert_eq!(seen, [Provisioning, Provisioning, Provisioning, Syncing, Syncing, Warm]);
+    assert_eq!(phase(&r), Some(ShadowPhase::Ready));
+}
+
+#[test]
+fn a_shadow_inherits_its_vm_and_is_reached_by_nobody_else() {
+    let r = with_shadow();
+    let (vm, shadow) = r.templates(VmId(0)).unwrap();
+    let shadow = shadow.unwrap();
+    let made_of = |t: &Template| {
+        let Template { image, os, machine, cpu_model, .. } = t.clone();
+        (image, os, machine, cpu_model, t.size)
+    };
+    assert_eq!(made_of(shadow), made_of(vm), "the same guest, able to grow as large");
+    assert_eq!((shadow.boot, shadow.disks), (allocation(1000, 128), Disks::Overlay), "and little of it");
+    assert_eq!((shadow.reach, shadow.exposed), (Reach::PrimaryAndManager(VmId(0)), false));
+    assert!(vm.exposed && vm.reach == Reach::Customer && vm.boot == vm.size.into());
+    let other = rack(2, &[0, 0]);
+    let image = |id| other.templates(VmId(id)).unwrap().0.image.clone();
+    assert_ne!(image(0), image(1), "a template per primary");
+}
+
+#[test]
+fn a_suspended_shadow_keeps_its_memory_and_no_cpu_until_it_is_resumed() {
+    let mut r = with_shadow();
+    assert_eq!(r.enact(0, &decision(0, 0, Action::SuspendShadow)).0, OutcomeKind::Precondition, "not ready");
+    r.advance(0, MIN, true, |_| demand(1000, 4096));
+    let held = |r: &mut Rack, from| {
+        let before = *r.totals();
+        r.advance(from, MIN, true, |_| demand(1000, 4096));
+        let t = r.totals();
+        let (mc, mib) = (
+            t.over_reserved_mc_ms - before.over_reserved_mc_ms,
+            t.over_reserved_mib_ms - before.over_reserved_mib_ms,
+        );
+        (mc / u128::from(MIN), mib / u128::from(MIN))
+    };
+    let ready = held(&mut r, MIN);
+    assert_eq!(r.enact(2 * MIN, &decision(0, 0, Action::SuspendShadow)).0, OutcomeKind::Applied);
+    assert_eq!(phase(&r), Some(ShadowPhase::Suspended));
+    let suspended = held(&mut r, 2 * MIN);
+    assert_eq!((ready.0 - suspended.0, ready.1 - suspended.1), (1000, 0));
+    let shift = Action::ShiftTraffic { share_percent: 50, size: allocation(1000, 128) };
+    assert_eq!(r.enact(3 * MIN, &decision(0, 0, shift)).0, OutcomeKind::Precondition, "its CPUs are stopped");
+    // 20 s to copy, 10 s to warm up.
+    assert_eq!(
+        r.enact(3 * MIN, &decision(0, 0, Action::ResumeShadow)),
+        (OutcomeKind::Applied, 3 * MIN + 30_000)
+    );
+    assert_eq!(phase(&r), Some(ShadowPhase::Syncing));
+    assert_eq!(held(&mut r, 3 * MIN).0, ready.0);
+    assert_eq!(phase(&r), Some(ShadowPhase::Ready));
+}
+
+#[test]
+fn a_shadow_drains_before_it_is_ready_again() {
+    let mut r = with_shadow();
+    r.advance(0, MIN, true, |_| demand(4000, 100));
+    let shift = Action::ShiftTraffic { share_percent: 50, size: allocation(2000, 128) };
+    r.enact(MIN, &decision(0, 0, shift));
+    assert_eq!(phase(&r), Some(ShadowPhase::Active), "under way");
+    r.advance(MIN, MIN, true, |_| demand(4000, 100));
+    assert_eq!(
+        r.enact(2 * MIN, &decision(0, 0, Action::SuspendShadow)).0,
+        OutcomeKind::Precondition,
+        "in use"
+    );
+    r.enact(2 * MIN, &decision(0, 0, Action::ShiftBack { size: allocation(1000, 128) }));
+    r.advance(2 * MIN, 10_000, true, |_| demand(4000, 100));
+    assert_eq!(phase(&r), Some(ShadowPhase::Draining));
+    assert_eq!(r.enact(2 * MIN + 10_000, &decision(0, 0, shift)).0, OutcomeKind::Precondition, "it drains");
+    r.advance(2 * MIN + 10_000, 10_000, true, |_| demand(4000, 100));
+    assert_eq!(phase(&r), Some(ShadowPhase::Ready));
+}
+
+#[test]
+fn a_copy_that_lags_or_is_corrupt_takes_no_traffic_until_it_is_made_anew() {
+    let faulty = |fault| Demand { copy_fault: Some(fault), ..demand(4000, 100) };
+    let shift = Action::ShiftTraffic { share_percent: 50, size: allocation(2000, 128) };
+    for fault in [SyncState::Behind, SyncState::Corrupt] {
+        let mut r = with_shadow();
+        r.advance(0, MIN, true, |_| demand(4000, 100));
+        r.advance(MIN, MIN, true, |_| faulty(fault));
+        let seen = r.observe(HostId(0))[0].shadow.unwrap();
+        assert_eq!((seen.phase, seen.sync), (ShadowPhase::Syncing, fault));
+        assert_eq!(r.enact(2 * MIN, &decision(0, 0, shift)).0, OutcomeKind::Precondition);
+        r.advance(2 * MIN, 20_000, true, |_| demand(4000, 100));
+        assert_eq!(phase(&r), Some(ShadowPhase::Warm));
+        r.advance(2 * MIN + 20_000, 10_000, true, |_| demand(4000, 100));
+        assert_eq!(phase(&r), Some(ShadowPhase::Ready));
+    }
+}
+
+#[test]
+fn a_stopped_vm_is_given_nothing_and_its_account_ends() {
+    let mut r = rack(2, &[0]);
+    r.advance(0, MIN, true, |_| demand(4000, 100));
+    let before = *r.totals();
+    r.advance(MIN, MIN, true, |_| Demand { stopped: true, ..demand(4000, 100) });
+    let (o, t) = (r.observe(HostId(0))[0], r.totals());
+    assert!(o.stopped && !o.sampled && o.cpu_used.0 + o.memory_used.0 == 0);
+    assert_eq!((t.vm_ms, t.over_reserved_mc_ms), (before.vm_ms, before.over_reserved_mc_ms));
+    assert_eq!(t.over_reserved_mib_ms, before.over_reserved_mib_ms);
+}
+
 #[test]
 fn a_resize_within_the_latency_of_another_does_not_undo_it() {
     let mut r = rack(1, &[0]);
@@ -199,6 +328,8 @@ fn any_move() -> impl Strategy<Value = Move> {
         any_allocation().prop_map(|to| Action::GiveBack { to }),
         (0u32..5, any_allocation()).prop_map(|(h, size)| Action::CreateShadow { host: HostId(h), size }),
         Just(Action::ReleaseShadow),
+        Just(Action::SuspendShadow),
+        Just(Action::ResumeShadow),
         (0u8..=100, any_allocation())
             .prop_map(|(share_percent, size)| Action::ShiftTraffic { share_percent, size }),
         any_allocation().prop_map(|size| Action::ShiftBack { size }),
@@ -248,7 +379,7 @@ proptest! {
                 let without_shadows = r.observe(HostId(host));
                 let memory: u64 = without_shadows.iter().map(|o| o.memory_used.0).sum();
                 prop_assert!(memory <= 8192, "host {} gives {} MiB", host, memory);
-                if seen.iter().all(|o| o.shadow == foreshade_enact::ShadowStatus::None) {
+                if seen.iter().all(|o| o.shadow.is_none()) {
                     let cpu: u64 = without_shadows.iter().map(|o| o.cpu_used.0).sum();
                     prop_assert!(cpu <= 8000, "host {} gives {} millicores", host, cpu);
                 }

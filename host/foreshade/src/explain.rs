@@ -113,6 +113,9 @@ impl<'a> Book<'a> {
             ("rule", r.rule.text().to_owned()),
             ("compared", r.compared()),
         ];
+        if r.worth.is_told() {
+            rows.push(("worth", r.worth.to_string()));
+        }
         for x in &r.rejected {
             rows.push(("not", format!("{}: {}", x.alternative.name(), x.why.text())));
         }

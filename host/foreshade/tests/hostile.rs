@@ -30,8 +30,8 @@ const LAST: Tick = Tick(5);
 /// Three hosts with two VMs each.
 fn config() -> CoreConfig {
     let size = VmSize { cpu: Millicores(4_000), memory: Mebibytes(16_384) };
-    let host = |h| HostSpec { id: HostId(h), cpu: Millicores(32_000), memory: Mebibytes(131_072) };
-    let vm = |i| VmSpec { name: format!("v{i}"), size, host: HostId(i / 2) };
+    let host = |h| HostSpec::general(HostId(h), Millicores(32_000), Mebibytes(131_072));
+    let vm = |i| VmSpec { name: format!("v{i}"), size, host: HostId(i / 2), customer: None };
     CoreConfig {
         epoch: 1,
         cadence_s: 300,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use foreshade_types::{
     Action, Allocation, Alternative, HoldReason, Mebibytes, Millicores, Readiness, Reason, Rejected,
-    Resource, Rule,
+    Resource, Rule, Worth,
 };
 
 use crate::fairshare::host_level;
@@ -101,6 +101,7 @@ fn reason(w: &Want, resource: Resource, grows: bool, has: u64) -> Reason {
         horizon_s: w.horizon_s,
         predicted: w.predicted,
         threshold: has,
+        worth: Worth::default(),
         rejected: vec![Rejected { alternative: Alternative::Hold, why }],
     }
 }
@@ -112,6 +113,9 @@ fn resize(
     step_s: u32,
     policy: &Policy,
 ) -> Result<(Action, Reason), HoldReason> {
+    if v.stopped {
+        return Err(HoldReason::Stopped);
+    }
     if v.readiness == Readiness::Cold {
         return Err(HoldReason::Cold);
     }

@@ -30,12 +30,24 @@ impl Budget {
 pub struct CoolDown {
     moves: u32,
     until: Tick,
+    /// When the last ones were, round and round.
+    last: [Tick; CoolDown::REMEMBERED],
 }
 
 impl CoolDown {
+    /// Moves whose time is kept.
+    const REMEMBERED: usize = 8;
+
+    /// Moves in the `window_ticks` before `now`, as far as they are remembered.
+    pub fn recent(&self, now: Tick, window_ticks: u64) -> u32 {
+        let kept = (self.moves as usize).min(Self::REMEMBERED);
+        self.last[..kept].iter().filter(|t| now.since(**t) < window_ticks).count() as u32
+    }
+
     /// Notes a move at `now`: the VM rests `base_ticks`, and twice as long after each further move (at most 2^6-fold).
     pub fn moved(&mut self, now: Tick, base_ticks: u64) {
         self.until = Tick(now.0 + (base_ticks << self.moves.min(6)));
+        self.last[self.moves as usize % Self::REMEMBERED] = now;
         self.moves += 1;
     }
 
@@ -61,6 +73,17 @@ mod tests {
             c.moved(Tick(100), 6);
         }
         assert!(!c.rests(Tick(100 + 6 * 64)));
+    }
+
+    #[test]
+    fn moves_are_recent_for_a_while() {
+        let mut c = CoolDown::default();
+        assert_eq!(c.recent(Tick(0), 10), 0);
+        c.moved(Tick(5), 1);
+        c.moved(Tick(8), 1);
+        assert_eq!([c.recent(Tick(14), 10), c.recent(Tick(15), 10), c.recent(Tick(18), 10)], [2, 1, 0]);
+        (20..40).for_each(|t| c.moved(Tick(t), 1));
+        assert_eq!(c.recent(Tick(40), 100), 8, "no more are remembered");
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub(crate) fn host_level(input: &PlanInput<'_>, host: HostId) -> Option<u64> {
         if v.host == host {
             needs.push(need * (100 - v.away_percent()) / 100);
         }
-        if v.shadow.is_some_and(|s| s.host == host) {
+        if v.shadow.is_some_and(|s| s.place.host == host) {
             shadows += need * v.away_percent() / 100;
         }
     }

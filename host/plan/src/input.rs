@@ -1,8 +1,10 @@
 //! What the planner sees: one rack at one tick, in integers on the planning grid.
 
 use foreshade_types::{
-    Allocation, HostId, Mebibytes, Millicores, Quantiles, RackId, Readiness, Tick, VmId, VmSize,
+    Allocation, HostId, Mebibytes, Millicores, Pool, Quantiles, RackId, Readiness, Tick, VmId, VmSize,
 };
+
+use crate::lifecycle::Shadow;
 
 /// Upper quantiles of a forecast in millicores or MiB, rounded up to [`Bound::GRID`]: devices that differ by less than
 /// the grid give the same plan.
@@ -79,32 +81,6 @@ pub struct VmForecast {
     pub hour: Bound,
 }
 
-/// How far a shadow is, as the planner needs it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ShadowState {
-    /// Being made.
-    Provisioning,
-    /// Idle.
-    Ready,
-    /// Serving `share_percent` of the load.
-    Active { share_percent: u8 },
-}
-
-/// A VM's shadow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ShadowView {
-    /// Where it is.
-    pub host: HostId,
-    /// What it holds.
-    pub size: Allocation,
-    /// How far it is.
-    pub state: ShadowState,
-    /// When it was created.
-    pub created: Tick,
-    /// When its primary's host last needed it.
-    pub last_needed: Tick,
-}
-
 /// One VM.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct VmView {
@@ -129,7 +105,13 @@ pub struct VmView {
     /// Ticks since its last sample.
     pub stale_ticks: u64,
     /// Its shadow.
-    pub shadow: Option<ShadowView>,
+    pub shadow: Option<Shadow>,
+    /// Its owner has suspended or terminated it.
+    pub stopped: bool,
+    /// Whose it is; `None` = nobody with hosts of their own.
+    pub customer: Option<u32>,
+    /// Migrations in the last `migration_window_ticks`.
+    pub moves: u32,
     /// A migration is under way.
     pub migrating: bool,
     /// May it be moved again?
@@ -139,10 +121,7 @@ pub struct VmView {
 impl VmView {
     /// Share of the load that the shadow serves, percent.
     pub fn away_percent(&self) -> u64 {
-        match self.shadow {
-            Some(ShadowView { state: ShadowState::Active { share_percent }, .. }) => u64::from(share_percent),
-            _ => 0,
-        }
+        self.shadow.map_or(0, |s| s.away_percent())
     }
 }
 
@@ -163,6 +142,12 @@ pub struct HostView {
     pub peak: Bound,
     /// Its CPU demand in one hour.
     pub hour: Bound,
+    /// Whom it serves.
+    pub pool: Pool,
+    /// What fails together with it.
+    pub domain: u32,
+    /// It runs, as far as anybody has said.
+    pub up: bool,
 }
 
 /// One rack at one tick.
@@ -178,11 +163,29 @@ pub struct PlanInput<'a> {
     pub hosts: &'a [HostView],
     /// Seconds between samples.
     pub cadence_s: u32,
+    /// Length of a tick, milliseconds.
+    pub tick_ms: u64,
     /// Migrations that may still be started this tick.
     pub migrations_left: u32,
 }
 
 impl PlanInput<'_> {
+    /// Trace time of the tick.
+    pub fn now_ms(&self) -> u64 {
+        self.tick.0 * self.tick_ms
+    }
+
+    /// May `h` carry a shadow of `v`: a host of its pools that no fault shares with its primary?
+    pub fn may_shadow(&self, v: &VmView, h: &HostView) -> bool {
+        let home = self.host(v.host).map(|p| p.domain);
+        h.up && h.id != v.host && home != Some(h.domain) && h.pool.takes_shadow(v.customer)
+    }
+
+    /// May `h` carry `v` itself?
+    pub fn may_move(&self, v: &VmView, h: &HostView) -> bool {
+        h.up && h.id != v.host && h.pool.takes_vm(v.customer)
+    }
+
     /// The host's row.
     pub fn host(&self, id: HostId) -> Option<&HostView> {
         self.hosts.binary_search_by_key(&id, |h| h.id).ok().map(|i| &self.hosts[i])

@@ -7,26 +7,30 @@
 //! ```
 //!
 //! Precedence within a tick: relief of a host that is forecast to run over ([`relief`]), then the end of earlier relief
-//! ([`shadow`]), then each VM's allocation ([`allocate`]), bounded by the fair share where nothing else helped
+//! ([`shadow`]), shadows that come with their VMs ([`auto`]), then each VM's allocation ([`allocate`]), bounded by the fair share where nothing else helped
 //! ([`fairshare`]). The rules draw nothing at random: the same input gives the same plan.
 
 mod allocate;
+mod auto;
 pub mod baseline;
 mod budget;
+mod create;
 mod fairshare;
+mod footprint;
 mod input;
+pub mod lifecycle;
 mod policy;
 mod relief;
 mod report;
 mod shadow;
+mod worth;
 
 pub use budget::{Budget, CoolDown};
-pub use input::{
-    Bound, HostView, MoveQuery, MoveScore, PlanInput, ShadowState, ShadowView, VmForecast, VmView,
-};
+pub use input::{Bound, HostView, MoveQuery, MoveScore, PlanInput, VmForecast, VmView};
 pub use policy::{Mode, Policy, PolicyError};
 pub use relief::candidates;
 pub use report::{Plan, PlanReport, Planned, Verdict};
+pub use shadow::needed_shadows;
 
 /// Decides for one rack and one tick. `scores[i]` answers the i-th query of [`candidates`] on the same input; a missing
 /// score counts as "no room".
@@ -35,6 +39,7 @@ pub fn plan(input: &PlanInput<'_>, scores: &[MoveScore], policy: &Policy) -> (Pl
     let scored: Vec<_> = candidates(input, policy).into_iter().zip(scores.iter().copied()).collect();
     relief::relieve(input, &scored, policy, &mut draft);
     shadow::wind_down(input, &scored, policy, &mut draft);
+    auto::with_primaries(input, policy, &mut draft);
     allocate::allocate(input, policy, &mut draft);
     draft.finish(policy)
 }

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::lifecycle::Limits;
+
 /// How far the appliance may go by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -50,12 +52,42 @@ pub struct Policy {
     pub shift_percent: u8,
     /// Traffic comes back when the host's peak with it stays under this share of its CPU, percent.
     pub shift_back_percent: u64,
-    /// A shadow that was not needed for this many ticks is released.
+    /// A shadow that was not needed for this many ticks is suspended: it keeps its memory and holds no CPU.
     pub shadow_idle_ticks: u64,
-    /// A shadow older than this is released when it is idle, ticks.
+    /// A shadow that was suspended for this many ticks is terminated; 0 = it is terminated instead of suspended.
+    pub shadow_suspend_ticks: u64,
+    /// A shadow older than this is terminated when it is idle, ticks.
     pub max_shadow_age_ticks: u64,
+    /// A copy that is older than this lags, seconds; one that is not heard of for three of these counts as lagging.
+    pub synchronization_interval_s: u64,
+    /// Between two runs of a ready shadow's warm-up task, seconds; 0 = it runs once.
+    pub warmup_interval_s: u64,
+    /// A shadow that does not boot, or is not cleared, within this has failed, seconds.
+    pub shadow_provision_limit_s: u64,
+    /// A shadow whose copy has not caught up within this has failed, seconds.
+    pub shadow_sync_limit_s: u64,
+    /// A warm-up task that runs longer than this has failed, seconds.
+    pub shadow_warm_up_limit_s: u64,
+    /// Requests that a shadow still serves after this are cut, seconds.
+    pub shadow_drain_limit_s: u64,
     /// Shadows a rack may hold.
     pub shadows_per_rack: u32,
+    /// Idle shadows of a rack hold at most this share of its CPU, percent.
+    pub shadow_idle_budget_percent: u64,
+    /// A shadow that would hold more than this is not made, millicores.
+    pub shadow_cost_cap_millicores: u64,
+    /// Every VM has a shadow, made with it.
+    pub shadow_with_primary: bool,
+    /// Shadows are fail-over targets: sized to the forecast's upper bound instead of the idle footprint.
+    pub shadow_failover: bool,
+    /// How long a VM may be away, seconds; a VM that may be away for a cold start gets no shadow of its own.
+    pub max_downtime_s: u64,
+    /// How long a cold start takes, seconds.
+    pub cold_start_s: u64,
+    /// A shadow's footprint grows by this for each recent migration of its VM, percent.
+    pub shadow_growth_percent_per_move: u64,
+    /// How far back a migration is recent, ticks.
+    pub migration_window_ticks: u64,
     /// Idle footprint of a shadow: 1/n of the VM's CPU, at least one core.
     pub shadow_cpu_divisor: u64,
     /// Idle footprint of a shadow: 1/n of the VM's memory.
@@ -89,8 +121,23 @@ impl Default for Policy {
             shift_percent: 50,
             shift_back_percent: 88,
             shadow_idle_ticks: 3,
+            shadow_suspend_ticks: 12,
             max_shadow_age_ticks: 72,
+            synchronization_interval_s: 60,
+            warmup_interval_s: 3_600,
+            shadow_provision_limit_s: 600,
+            shadow_sync_limit_s: 1_800,
+            shadow_warm_up_limit_s: 600,
+            shadow_drain_limit_s: 300,
             shadows_per_rack: 4,
+            shadow_idle_budget_percent: 10,
+            shadow_cost_cap_millicores: 8_000,
+            shadow_with_primary: false,
+            shadow_failover: false,
+            max_downtime_s: 0,
+            cold_start_s: 90,
+            shadow_growth_percent_per_move: 25,
+            migration_window_ticks: 288,
             shadow_cpu_divisor: 16,
             shadow_memory_divisor: 32,
             migrations_per_tick: 2,
@@ -111,6 +158,31 @@ pub struct PolicyError {
 }
 
 impl Policy {
+    /// How long a shadow's phases may last where a tick is `tick_ms` long. What is seen once a tick cannot be late by less
+    /// than a tick.
+    pub fn shadow_limits(&self, tick_ms: u64) -> Limits {
+        let ms = |s: u64| s * 1000;
+        let silence_ms = 3 * ms(self.synchronization_interval_s).max(tick_ms);
+        Limits {
+            request_ms: ms(self.shadow_provision_limit_s),
+            provision_ms: ms(self.shadow_provision_limit_s),
+            sync_ms: ms(self.shadow_sync_limit_s),
+            warm_up_ms: ms(self.shadow_warm_up_limit_s),
+            drain_ms: ms(self.shadow_drain_limit_s),
+            suspend_ms: self.shadow_suspend_ticks * tick_ms,
+            clean_ms: ms(self.shadow_provision_limit_s),
+            silence_ms,
+            warm_up_every_ms: ms(self.warmup_interval_s),
+            idle_ms: self.shadow_idle_ticks * tick_ms,
+            age_ms: self.max_shadow_age_ticks * tick_ms,
+        }
+    }
+
+    /// Does every VM keep a shadow? Not where it may be away for as long as a cold start takes.
+    pub fn keeps_shadows(&self) -> bool {
+        self.shadow_with_primary && self.max_downtime_s < self.cold_start_s
+    }
+
     /// Checks ranges; call it once after reading a file.
     pub fn check(&self) -> Result<(), PolicyError> {
         let is =
@@ -126,6 +198,27 @@ impl Policy {
         percent("shift_back_percent", self.shift_back_percent)?;
         is((1..=90).contains(&self.shift_percent), "shift_percent", self.shift_percent.into(), "1 to 90")?;
         is(self.margin_percent <= 1000, "margin_percent", self.margin_percent, "0 to 1000")?;
+        percent("shadow_idle_budget_percent", self.shadow_idle_budget_percent)?;
+        let seconds = |key, v: u64| is((1..=86_400).contains(&v), key, v, "1 to 86400");
+        seconds("synchronization_interval_s", self.synchronization_interval_s)?;
+        seconds("shadow_provision_limit_s", self.shadow_provision_limit_s)?;
+        seconds("shadow_sync_limit_s", self.shadow_sync_limit_s)?;
+        seconds("shadow_warm_up_limit_s", self.shadow_warm_up_limit_s)?;
+        seconds("shadow_drain_limit_s", self.shadow_drain_limit_s)?;
+        let upto = |key, v: u64, max: u64, range| is(v <= max, key, v, range);
+        upto("warmup_interval_s", self.warmup_interval_s, 604_800, "0 to 604800")?;
+        upto("max_downtime_s", self.max_downtime_s, 604_800, "0 to 604800")?;
+        upto("shadow_growth_percent_per_move", self.shadow_growth_percent_per_move, 1_000, "0 to 1000")?;
+        for (key, v) in [
+            ("migration_window_ticks", self.migration_window_ticks),
+            ("cold_start_s", self.cold_start_s),
+            ("shadow_cost_cap_millicores", self.shadow_cost_cap_millicores),
+            ("shadow_idle_ticks", self.shadow_idle_ticks),
+            ("shadow_suspend_ticks", self.shadow_suspend_ticks),
+            ("max_shadow_age_ticks", self.max_shadow_age_ticks),
+        ] {
+            upto(key, v, 1_000_000, "0 to 1000000")?;
+        }
         is(self.shadow_cpu_divisor > 0, "shadow_cpu_divisor", 0, "1 or more")?;
         is(self.shadow_memory_divisor > 0, "shadow_memory_divisor", 0, "1 or more")
     }

@@ -4,11 +4,12 @@
 use std::collections::BTreeSet;
 
 use foreshade_types::{
-    Action, Allocation, Alternative, HoldReason, HostId, Readiness, Reason, Rejected, Resource, Rule, VmId,
+    Action, Allocation, Alternative, HoldReason, HostId, Mebibytes, Millicores, Pool, Readiness, Reason,
+    Rejected, Resource, Rule, ShadowPhase, VmId, Worth,
 };
 
 use crate::report::{Draft, Planned};
-use crate::{Budget, HostView, MoveQuery, MoveScore, PlanInput, Policy, ShadowState, VmView};
+use crate::{Bound, Budget, HostView, MoveQuery, MoveScore, PlanInput, Policy, VmView};
 
 /// VMs of an overrun host that are scored, and targets for each.
 const VMS_PER_HOST: usize = 8;
@@ -34,22 +35,13 @@ impl Policy {
     fn stays(&self, h: &HostView) -> bool {
         h.hour.q50.max(h.peak.q50) > self.host_limit(h)
     }
-
-    /// Idle footprint of a VM's shadow.
-    pub fn idle_shadow(&self, v: &VmView) -> Allocation {
-        let one_core = 1000.min(v.size.cpu.0);
-        Allocation {
-            cpu: foreshade_types::Millicores((v.size.cpu.0 / self.shadow_cpu_divisor).max(one_core)),
-            memory: foreshade_types::Mebibytes(
-                (v.size.memory.0 / self.shadow_memory_divisor).max(self.floor_mib.min(v.size.memory.0)),
-            ),
-        }
-    }
 }
 
 /// Why a VM may not be moved now; `None` = it may.
 fn blocked(v: &VmView, policy: &Policy) -> Option<HoldReason> {
-    if v.readiness == Readiness::Cold {
+    if v.stopped {
+        Some(HoldReason::Stopped)
+    } else if v.readiness == Readiness::Cold {
         Some(HoldReason::Cold)
     } else if v.stale_ticks > policy.max_stale_ticks {
         Some(HoldReason::Stale)
@@ -67,29 +59,33 @@ fn blocked(v: &VmView, policy: &Policy) -> Option<HoldReason> {
 pub fn candidates(input: &PlanInput<'_>, policy: &Policy) -> Vec<MoveQuery> {
     let mut out = Vec::new();
     for v in input.vms {
-        if let Some(s) = &v.shadow {
-            match s.state {
-                ShadowState::Active { share_percent } => {
-                    out.push(MoveQuery { vm: v.id, to: v.host, share_percent, back: true });
-                }
-                ShadowState::Ready => {
-                    let share_percent = policy.shift_percent;
-                    out.push(MoveQuery { vm: v.id, to: s.host, share_percent, back: false });
-                }
-                ShadowState::Provisioning => {}
+        let Some(s) = &v.shadow else { continue };
+        match s.phase {
+            ShadowPhase::Active => {
+                out.push(MoveQuery { vm: v.id, to: v.host, share_percent: s.share_percent, back: true });
             }
+            ShadowPhase::Ready | ShadowPhase::Suspended => {
+                let share_percent = policy.shift_percent;
+                out.push(MoveQuery { vm: v.id, to: s.place.host, share_percent, back: false });
+            }
+            _ => {}
         }
     }
     for h in input.hosts.iter().filter(|h| policy.prepares(h)) {
         let mut vms: Vec<_> = input.vms.iter().filter(|v| v.host == h.id && v.shadow.is_none()).collect();
         vms.retain(|v| blocked(v, policy).is_none());
         vms.sort_by_key(|v| (std::cmp::Reverse(v.cpu.peak.q95), v.id));
-        let mut targets: Vec<_> = input.hosts.iter().filter(|t| t.id != h.id).collect();
+        let mut targets: Vec<_> = input.hosts.iter().collect();
         targets.sort_by_key(|t| (t.peak.q95, t.id));
         for v in vms.iter().take(VMS_PER_HOST) {
-            for t in targets.iter().take(TARGETS_PER_HOST) {
-                for share_percent in [100, policy.shift_percent] {
-                    out.push(MoveQuery { vm: v.id, to: t.id, share_percent, back: false });
+            let mut whole = targets.iter().filter(|t| input.may_move(v, t));
+            // Hosts that are reserved for shadows come first.
+            let reserved = |r: bool| targets.iter().filter(move |t| (t.pool == Pool::Shadow) == r);
+            let mut shared = reserved(true).chain(reserved(false)).filter(|t| input.may_shadow(v, t));
+            for _ in 0..TARGETS_PER_HOST {
+                for (t, share_percent) in [(whole.next(), 100), (shared.next(), policy.shift_percent)] {
+                    let query = |t: &&HostView| MoveQuery { vm: v.id, to: t.id, share_percent, back: false };
+                    out.extend(t.map(query));
                 }
             }
         }
@@ -103,21 +99,44 @@ pub(crate) type Scored = (MoveQuery, MoveScore);
 
 /// A scored move that its target can take.
 #[derive(Debug, Clone, Copy)]
-struct Move<'a> {
-    vm: &'a VmView,
-    to: HostId,
+pub(crate) struct Move<'a> {
+    pub(crate) vm: &'a VmView,
+    pub(crate) to: HostId,
+    /// The host's peak without what is moved.
+    pub(crate) source: Bound,
     source_after: u64,
     target_after: u64,
+    /// Its target is not reserved for what it brings.
+    unreserved: bool,
+}
+
+/// How far the shadows are that a move is sought for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum With {
+    Nothing,
+    Usable,
+    Suspended,
+}
+
+impl With {
+    fn of(v: &VmView) -> Option<Self> {
+        match v.shadow {
+            None => Some(Self::Nothing),
+            Some(s) if s.phase == ShadowPhase::Ready && s.takes_traffic() => Some(Self::Usable),
+            Some(s) if s.phase == ShadowPhase::Suspended => Some(Self::Suspended),
+            Some(_) => None,
+        }
+    }
 }
 
 /// The scored moves off `host` that fit their target and help.
-fn fitting<'a>(
+pub(crate) fn fitting<'a>(
     input: &PlanInput<'a>,
     scored: &[Scored],
     policy: &Policy,
     host: &HostView,
     share: u8,
-    with_shadow: bool,
+    with: With,
 ) -> Vec<Move<'a>> {
     let q = policy.host_quantile_permille;
     let mut out = Vec::new();
@@ -127,20 +146,27 @@ fn fitting<'a>(
         if query.back
             || query.share_percent != share
             || vm.host != host.id
-            || vm.shadow.is_some() != with_shadow
+            || vm.stopped
+            || With::of(vm) != Some(with)
         {
             continue;
         }
-        let memory =
-            if share == 100 { vm.memory_demand.scale_up(11, 10) } else { policy.idle_shadow(vm).memory };
+        let memory = match with {
+            With::Nothing if share == 100 => vm.memory_demand.scale_up(11, 10),
+            With::Nothing => policy.shadow_size(vm).memory,
+            // It is there already.
+            With::Usable | With::Suspended => Mebibytes(0),
+        };
         let fits = score.target.at(q) <= target.cpu.0 * policy.target_limit_percent / 100
             && (target.memory_load + memory).0 <= target.memory.0 * 95 / 100;
         if fits && score.source.at(q) < host.peak.at(q) {
             out.push(Move {
                 vm,
                 to: query.to,
+                source: score.source,
                 source_after: score.source.at(q),
                 target_after: score.target.at(q),
+                unreserved: target.pool != Pool::Shadow,
             });
         }
     }
@@ -149,7 +175,7 @@ fn fitting<'a>(
 
 /// Of the moves that suffice, the cheapest (least memory to copy). Where none suffices a share that helps most is still
 /// worth its shadow; a migration is not: the host would run over all the same, and the VM would have moved for nothing.
-fn best<'a>(
+pub(crate) fn best<'a>(
     mut moves: Vec<Move<'a>>,
     limit: u64,
     taken: &BTreeSet<HostId>,
@@ -159,26 +185,29 @@ fn best<'a>(
     let suffices = |m: &Move<'_>| m.source_after <= limit;
     if must_suffice || moves.iter().any(suffices) {
         moves.retain(suffices);
-        moves.into_iter().min_by_key(|m| (m.vm.memory_demand, m.target_after, m.vm.id, m.to))
+        moves.into_iter().min_by_key(|m| (m.unreserved, m.vm.memory_demand, m.target_after, m.vm.id, m.to))
     } else {
-        moves.into_iter().min_by_key(|m| (m.source_after, m.target_after, m.vm.id, m.to))
+        moves.into_iter().min_by_key(|m| (m.unreserved, m.source_after, m.target_after, m.vm.id, m.to))
     }
 }
 
 /// What a relief needs to know while hosts are worked through.
-struct Round<'r> {
-    policy: &'r Policy,
-    scored: &'r [Scored],
-    taken: BTreeSet<HostId>,
+pub(crate) struct Round<'r> {
+    pub(crate) policy: &'r Policy,
+    pub(crate) scored: &'r [Scored],
+    pub(crate) taken: BTreeSet<HostId>,
     budget: Budget,
-    shadows: u32,
+    /// Shadows that the rack has or is to have.
+    pub(crate) shadows: u32,
+    /// CPU of those that are planned in this round.
+    pub(crate) made: Millicores,
 }
 
 /// Plans one relief for each host over its limit, the most overrun first.
 pub(crate) fn relieve(input: &PlanInput<'_>, scored: &[Scored], policy: &Policy, draft: &mut Draft) {
     let shadows = input.vms.iter().filter(|v| v.shadow.is_some()).count() as u32;
     let budget = Budget::new(input.migrations_left, 0);
-    let mut round = Round { policy, scored, taken: BTreeSet::new(), budget, shadows };
+    let mut round = Round { policy, scored, taken: BTreeSet::new(), budget, shadows, made: Millicores(0) };
     let mut over: Vec<_> = input.hosts.iter().filter(|h| policy.prepares(h) || policy.relieves(h)).collect();
     let excess = |h: &HostView| h.peak.at(policy.host_quantile_permille).saturating_sub(policy.host_limit(h));
     over.sort_by_key(|h| (std::cmp::Reverse(excess(h)), h.id));
@@ -195,26 +224,28 @@ pub(crate) fn relieve(input: &PlanInput<'_>, scored: &[Scored], policy: &Policy,
 impl Round<'_> {
     /// The host is likely to run over: shift, migrate or make a shadow.
     fn due(&mut self, input: &PlanInput<'_>, h: &HostView, draft: &mut Draft) -> Result<(), HoldReason> {
-        let shifts = fitting(input, self.scored, self.policy, h, self.policy.shift_percent, true);
+        let shifts = fitting(input, self.scored, self.policy, h, self.policy.shift_percent, With::Usable);
         if let Some(m) = best(shifts, self.policy.host_limit(h), &BTreeSet::new(), false) {
             let share = self.policy.shift_percent;
             let size = Allocation {
-                cpu: foreshade_types::Millicores(m.vm.cpu.peak.q95 * u64::from(share) / 100)
-                    .max(self.policy.idle_shadow(m.vm).cpu),
-                memory: self.policy.idle_shadow(m.vm).memory,
+                cpu: Millicores(m.vm.cpu.peak.q95 * u64::from(share) / 100)
+                    .max(self.policy.shadow_size(m.vm).cpu),
+                memory: self.policy.shadow_size(m.vm).memory,
             };
             let not = [
                 (Alternative::Hold, HoldReason::WouldRunShort),
                 (Alternative::Migrate, HoldReason::Transient),
             ];
-            self.act(draft, h, m.vm, Action::ShiftTraffic { share_percent: share, size }, &not);
+            let action = Action::ShiftTraffic { share_percent: share, size };
+            self.act(draft, h, m.vm, action, Worth::default(), &not);
             return Ok(());
         }
         if self.policy.stays(h) {
             return self.migrate(input, h, draft, HoldReason::Sustained);
         }
         match self.create(input, h, draft) {
-            Err(why @ (HoldReason::ShadowBudget | HoldReason::NoBeneficialMove)) => {
+            // What is not worth a shadow is not worth a move.
+            Err(why @ (HoldReason::ShadowBudget | HoldReason::NoBeneficialMove | HoldReason::ShadowCost)) => {
                 self.migrate(input, h, draft, why)
             }
             done => done,
@@ -233,7 +264,7 @@ impl Round<'_> {
         draft: &mut Draft,
         no_shadow: HoldReason,
     ) -> Result<(), HoldReason> {
-        let moves = fitting(input, self.scored, self.policy, h, 100, false);
+        let moves = fitting(input, self.scored, self.policy, h, 100, With::Nothing);
         let m =
             best(moves, self.policy.host_limit(h), &self.taken, true).ok_or(HoldReason::NoBeneficialMove)?;
         if !self.budget.take() {
@@ -241,47 +272,22 @@ impl Round<'_> {
         }
         self.taken.insert(m.to);
         let not = [(Alternative::Hold, HoldReason::WouldRunShort), (Alternative::Shadow, no_shadow)];
-        self.act(draft, h, m.vm, Action::Migrate { to: m.to }, &not);
+        self.act(draft, h, m.vm, Action::Migrate { to: m.to }, Worth::default(), &not);
         Ok(())
     }
 
-    fn create(&mut self, input: &PlanInput<'_>, h: &HostView, draft: &mut Draft) -> Result<(), HoldReason> {
-        let waiting = |v: &VmView| {
-            v.host == h.id && v.shadow.is_some_and(|s| !matches!(s.state, ShadowState::Active { .. }))
-        };
-        if input.vms.iter().any(waiting) {
-            return Err(HoldReason::InFlight);
-        }
-        if self.shadows >= self.policy.shadows_per_rack {
-            return Err(HoldReason::ShadowBudget);
-        }
-        let moves = fitting(input, self.scored, self.policy, h, self.policy.shift_percent, false);
-        let m =
-            best(moves, self.policy.host_limit(h), &self.taken, false).ok_or(HoldReason::NoBeneficialMove)?;
-        self.shadows += 1;
-        self.taken.insert(m.to);
-        let size = self.policy.idle_shadow(m.vm);
-        self.act(
-            draft,
-            h,
-            m.vm,
-            Action::CreateShadow { host: m.to, size },
-            &[(Alternative::Migrate, HoldReason::Transient)],
-        );
-        Ok(())
-    }
-
-    fn act(
+    pub(crate) fn act(
         &self,
         draft: &mut Draft,
         h: &HostView,
         vm: &VmView,
         action: Action,
+        worth: Worth,
         not: &[(Alternative, HoldReason)],
     ) {
         let (rule, quantile_permille) = match action {
             Action::Migrate { .. } => (Rule::HostOverload, self.policy.host_quantile_permille),
-            Action::CreateShadow { .. } if !self.policy.relieves(h) => {
+            Action::CreateShadow { .. } | Action::ResumeShadow if !self.policy.relieves(h) => {
                 (Rule::HostPeak, self.policy.shadow_creation_threshold_permille)
             }
             _ => (Rule::HostPeak, self.policy.host_quantile_permille),
@@ -294,6 +300,7 @@ impl Round<'_> {
             horizon_s: 0,
             predicted: h.peak.at(quantile_permille),
             threshold: self.policy.host_limit(h),
+            worth,
             rejected,
         };
         draft.act(Planned { vm: vm.id, host: vm.host, action, reason });

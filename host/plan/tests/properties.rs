@@ -6,8 +6,8 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::{any_input, auto};
-use foreshade_plan::{Bound, Mode, Policy, ShadowState, Verdict, VmView, candidates, plan};
-use foreshade_types::{Action, HoldReason, HostId, Readiness, Rule, VmId};
+use foreshade_plan::{Bound, Mode, Policy, Verdict, VmView, candidates, plan};
+use foreshade_types::{Action, HoldReason, HostId, Readiness, Rule, ShadowPhase, VmId};
 use proptest::prelude::*;
 
 fn find(vms: &[VmView], id: VmId) -> &VmView {
@@ -94,7 +94,9 @@ proptest! {
 
     #[test]
     fn no_host_is_the_target_of_two_moves_in_a_tick(x in any_input()) {
-        let (p, _) = plan(&x.view(), &x.scores, &auto());
+        // A shortage is so dear that shadows are worth their cost.
+        let policy = Policy { contention_price_millicores: 50_000, ..auto() };
+        let (p, _) = plan(&x.view(), &x.scores, &policy);
         let mut taken: BTreeSet<HostId> = BTreeSet::new();
         let mut moved: BTreeSet<VmId> = BTreeSet::new();
         for a in &p.actions {
@@ -153,7 +155,9 @@ proptest! {
         let policy = auto();
         let (p, report) = plan(&x.view(), &x.scores, &policy);
         for a in &p.actions {
-            let growth = !matches!(a.action, Action::ShiftTraffic { .. } | Action::ShiftBack { .. } | Action::ReleaseShadow);
+            use Action::{ReleaseShadow, ResumeShadow, ShiftBack, ShiftTraffic, SuspendShadow};
+            let shadows = matches!(a.action, ShiftTraffic { .. } | ShiftBack { .. } | ReleaseShadow | SuspendShadow | ResumeShadow);
+            let growth = !shadows;
             prop_assert!(!(growth && blind(find(&x.vms, a.vm), &policy)), "{:?}", a);
         }
         for (v, (id, verdict)) in x.vms.iter().zip(&report.verdicts) {
@@ -223,7 +227,12 @@ proptest! {
             peaks.peak = Bound { q50: 10_000, q90: q95.max(10_000), q95: q95.max(10_000), q99: q99.max(10_000) };
             let vms = vec![common::vm(0, 0, 3000)];
             let x = common::OwnedInput::new(vms, vec![peaks, common::host(1, 0, 0, 0)]);
-            let policy = Policy { shadow_creation_threshold_permille: permille, ..auto() };
+            // A shortage is so dear that every shadow is worth its cost.
+            let policy = Policy {
+                shadow_creation_threshold_permille: permille,
+                contention_price_millicores: 1_000_000,
+                ..auto()
+            };
             let (p, _) = plan(&x.view(), &x.scores, &policy);
             p.actions.iter().any(|a| matches!(a.action, Action::CreateShadow { .. }))
         };
@@ -270,13 +279,7 @@ fn a_shadow_in_use_stays_while_telemetry_is_stale() {
     // A shadow that serves traffic is not taken from under a VM whose telemetry is stale.
     let mut v = common::vm(0, 0, 100);
     v.stale_ticks = 9;
-    v.shadow = Some(foreshade_plan::ShadowView {
-        host: HostId(1),
-        size: v.allocation,
-        state: ShadowState::Active { share_percent: 50 },
-        created: foreshade_types::Tick(0),
-        last_needed: foreshade_types::Tick(0),
-    });
+    v.shadow = Some(common::shadow(0, 1, ShadowPhase::Active, 0, 0));
     let x = common::OwnedInput::new(vec![v], vec![common::host(0, 0, 0, 0), common::host(1, 0, 0, 0)]);
     let (p, report) = plan(&x.view(), &x.scores, &auto());
     assert!(p.actions.is_empty(), "{p:?}");

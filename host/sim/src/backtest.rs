@@ -182,6 +182,7 @@ fn bare(rack: RackId, tick: Tick, seq: u64, vm: VmId, action: Action, vms: &[Bas
         horizon_s: 0,
         predicted: 0,
         threshold: 0,
+        worth: Default::default(),
         rejected: vec![],
     };
     let expires_at_ms = u64::MAX;

@@ -106,7 +106,12 @@ impl Fleet {
             cadence_s: trace.cadence_s,
             racks: racks(hosts, &rack),
             vms: vms
-                .map(|((v, size), host)| VmSpec { name: v.name.clone(), size: *size, host: *host })
+                .map(|((v, size), host)| VmSpec {
+                    name: v.name.clone(),
+                    size: *size,
+                    host: *host,
+                    customer: None,
+                })
                 .collect(),
             resources,
             rack,
@@ -190,7 +195,7 @@ fn hosts_for(demand: &[Vec<Demand>], rack: &RackConfig) -> u32 {
 fn racks(hosts: u32, rack: &RackConfig) -> Vec<RackSpec> {
     let n = hosts.div_ceil(HOSTS_PER_RACK as u32);
     let rack_of = |h: u32| (u64::from(h) * u64::from(n) / u64::from(hosts)) as u32;
-    let spec = |h| HostSpec { id: HostId(h), cpu: rack.host_cpu, memory: rack.host_memory };
+    let spec = |h| HostSpec::general(HostId(h), rack.host_cpu, rack.host_memory);
     let of =
         |r| RackSpec { id: RackId(r), hosts: (0..hosts).filter(|h| rack_of(*h) == r).map(spec).collect() };
     (0..n).map(of).collect()

@@ -1,15 +1,31 @@
 //! What an agent would measure on a simulated host, as wire rows.
 
-use foreshade_enact::{Observed, ShadowStatus};
+use foreshade_enact::{Observed, ShadowSeen};
+use foreshade_types::{ShadowPhase, SyncState};
 use foreshade_wire::{Column, Flags, Row, TelemetryBatch, WireError};
+
+/// A shadow that serves traffic is also ready; what comes before that is told by itself.
+fn shadow_flags(s: ShadowSeen) -> Flags {
+    let phase = match s.phase {
+        ShadowPhase::Requested | ShadowPhase::Provisioning => Flags::SHADOW_PROVISIONING,
+        ShadowPhase::Syncing => Flags::SHADOW_SYNCING,
+        ShadowPhase::Warm => Flags::SHADOW_WARM,
+        ShadowPhase::Ready => Flags::SHADOW_READY,
+        ShadowPhase::Active => Flags::SHADOW_READY.with(Flags::TRAFFIC_SHIFTED, true),
+        ShadowPhase::Draining => Flags::SHADOW_DRAINING,
+        ShadowPhase::Suspended => Flags::SHADOW_SUSPENDED,
+        ShadowPhase::Failed => Flags::SHADOW_FAILED,
+        ShadowPhase::Terminated => Flags::default(),
+    };
+    phase
+        .with(Flags::SYNC_BEHIND, s.sync == SyncState::Behind)
+        .with(Flags::SYNC_CORRUPT, s.sync == SyncState::Corrupt)
+}
 
 /// One VM's row. A VM without a sample keeps its state and allocation; its measurements are missing.
 pub fn row(o: &Observed) -> Row {
-    let flags = Flags::default()
-        .with(Flags::SHADOW_PROVISIONING, o.shadow == ShadowStatus::Provisioning)
-        .with(Flags::SHADOW_READY, matches!(o.shadow, ShadowStatus::Ready | ShadowStatus::Active))
-        .with(Flags::TRAFFIC_SHIFTED, o.shadow == ShadowStatus::Active)
-        .with(Flags::MIGRATING, o.migrating);
+    let flags = o.shadow.map_or(Flags::default(), shadow_flags);
+    let flags = flags.with(Flags::MIGRATING, o.migrating).with(Flags::STOPPED, o.stopped);
     let mut r = Row::new(o.vm, flags)
         .with(Column::AllocCpuMc, o.allocation.cpu.0 as f32)
         .with(Column::AllocMemMib, o.allocation.memory.0 as f32);

@@ -17,6 +17,11 @@
 //!   cpu 1.0 ramp 3.0 from 150 to 160
 //!   noise 0.1                      up to 0.1 cores more or less, the same each run
 //!   missing from 160 to 170        no samples
+//!   stopped from 160 to 170        suspended by its owner; without `to`, for good
+//!   behind from 160 to 170         the copy that its shadow holds lags; or: corrupt
+//!   customer 7                     whose it is
+//! host 2 pool shadow domain 1      a host that is not like the rest: pool general, shadow or dedicated 7
+//! host 2 lost 160                  it carries shadows alone and is lost at a tick
 //! show all | moves | totals        moves leaves resizes out; each tick they are counted
 //! ```
 
@@ -24,4 +29,4 @@ mod run;
 mod script;
 
 pub use run::{Run, RunError, Step, run};
-pub use script::{Part, Script, ScriptError, Series, Show, VmScript};
+pub use script::{HostKind, Part, Script, ScriptError, Series, Show, VmScript};

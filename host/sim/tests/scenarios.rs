@@ -6,8 +6,9 @@
 use std::path::{Path, PathBuf};
 
 use foreshade_appliance_core::Core;
-use foreshade_sim::scenario::{Run, Script, Show, run};
-use foreshade_types::{Action, HoldReason, Horizon, HostId, Rule, Tick, VmId};
+use foreshade_plan::lifecycle::Alert;
+use foreshade_sim::scenario::{Part, Run, Script, Show, run};
+use foreshade_types::{Action, HoldReason, Horizon, HostId, Rule, ShadowPhase, Tick, VmId};
 
 fn path(name: &str, ending: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(format!("{name}.{ending}"))
@@ -90,7 +91,7 @@ fn a_transient_peak_gets_a_shadow_that_is_used_and_released() {
         assert_ne!(host, d.observed_host);
     }
     let last = r.steps.last().unwrap();
-    assert!(last.observed.iter().all(|o| o.shadow == Default::default()), "no shadow outlives the peaks");
+    assert!(last.observed.iter().all(|o| o.shadow.is_none()), "no shadow outlives the peaks");
 }
 
 #[test]
@@ -237,6 +238,8 @@ fn a_script_that_cannot_be_read_names_its_line() {
         ("cpu 1 2", 5, "more than"),
         ("speed 1", 5, "not known"),
         ("policy host_limit 1", 5, "unknown field"),
+        ("policy shadow_failover 1", 5, "expected a boolean"),
+        ("host 0 pool swimming", 5, "general, shadow or dedicated"),
         ("policy host_limit_percent 900", 5, "out of range"),
         ("mode fast", 5, "auto, advise or off"),
         ("show less", 5, "all, moves or totals"),
@@ -250,4 +253,185 @@ fn a_script_that_cannot_be_read_names_its_line() {
         }
     }
     assert!(Script::parse("").is_err());
+}
+
+/// The phases that a VM's shadow was seen in, each once in a row; `None` = there was none.
+fn phases(r: &Run, vm: usize) -> Vec<Option<ShadowPhase>> {
+    let mut out: Vec<_> = r.steps.iter().map(|s| s.observed[vm].shadow.map(|x| x.phase)).collect();
+    out.dedup();
+    out
+}
+
+/// When and on which VMs an action was decided.
+fn when(r: &Run, name: &str) -> Vec<(u64, u32)> {
+    r.decisions(name).map(|d| (d.caused_by.0, d.vm.0)).collect()
+}
+
+#[test]
+fn a_shadow_is_ready_before_the_predicted_spike_and_lives_no_longer_than_it_is_needed() {
+    let r = play("shadow-life");
+    let first_peak = (144..).find(|t| r.script.vms[0].demand(Tick(*t)).cpu.0 > 4000).unwrap();
+    let made = r.steps.iter().flat_map(|s| s.decisions.iter().zip(&s.outcomes));
+    let (made, done) = made.clone().find(|(d, _)| d.action.name() == "create-shadow").unwrap();
+    // The sample of a tick is the interval that ends there.
+    let peak_begins_ms = (first_peak - 1) * 300_000;
+    assert!(made.caused_by.0 < first_peak && done.effective_at_ms < peak_begins_ms, "{done:?}");
+    let seen = r.steps.iter().find(|s| s.tick.0 == first_peak - 1).unwrap().observed[0].shadow.unwrap();
+    assert!(matches!(seen.phase, ShadowPhase::Ready | ShadowPhase::Active), "{seen:?}");
+    // After use suspended, resumed for the next peak, and terminated in the end.
+    let (suspended, resumed) = (when(&r, "suspend-shadow"), when(&r, "resume-shadow"));
+    let (t, vm) = resumed[0];
+    assert!(suspended.iter().any(|s| s.1 == vm && s.0 < t), "{suspended:?} {resumed:?}");
+    assert_eq!(when(&r, "release-shadow").len(), when(&r, "create-shadow").len());
+    assert!(r.steps.last().unwrap().observed.iter().all(|o| o.shadow.is_none()));
+    for name in ["create-shadow", "resume-shadow"] {
+        assert!(r.decisions(name).all(|d| d.reason.worth.pays()), "each is worth its cost");
+    }
+}
+
+#[test]
+fn every_phase_of_a_shadow_is_seen_in_its_order() {
+    use ShadowPhase::{Active, Draining, Provisioning, Ready, Syncing, Warm};
+    let r = play("shadow-phases");
+    let way = [Provisioning, Syncing, Warm, Ready, Active, Draining, Ready].map(Some);
+    assert_eq!(phases(&r, 0)[1..], way);
+}
+
+#[test]
+fn a_shadow_dies_with_its_vm_and_the_account_returns_to_zero() {
+    let r = play("shadow-dies-with-its-vm");
+    let released = when(&r, "release-shadow");
+    assert_eq!(released, [(155, 0), (170, 1)], "at the first sample that says so");
+    assert!(r.decisions("release-shadow").all(|d| d.reason.rule == Rule::PrimaryGone));
+    for s in r.steps.iter().filter(|s| s.observed.iter().any(|o| o.stopped)) {
+        for o in s.observed.iter().filter(|o| o.stopped && !released.contains(&(s.tick.0, o.vm.0))) {
+            assert_eq!(o.shadow, None, "{} at {}", o.vm, s.tick);
+            assert!(s.decisions.iter().all(|d| d.vm != o.vm), "nothing is done for a stopped VM");
+        }
+    }
+    assert_eq!(when(&r, "create-shadow"), [(143, 0), (143, 1), (165, 0)], "back with its VM");
+    // With every VM stopped nothing would be held; with one stopped, what it and its shadow held is not counted.
+    let mut alone = r.script.clone();
+    alone.vms[0].stopped = vec![Part { from: 150, to: u64::MAX, every: None }];
+    alone.vms[1].stopped = alone.vms[0].stopped.clone();
+    let over = |end| run(&Script { end, ..alone.clone() }).unwrap().totals.over_reserved_mc_ms;
+    assert_eq!(over(155), over(190), "nothing is held from the sample after the last VM stopped");
+}
+
+#[test]
+fn every_vm_gets_a_shadow_where_policy_says_so_and_its_pools_allow() {
+    let r = play("shadow-with-primary");
+    let made: Vec<_> = r.decisions("create-shadow").collect();
+    assert_eq!(made.len(), r.script.policy.shadows_per_rack as usize);
+    for d in &made {
+        assert_eq!((d.reason.rule, d.caused_by), (Rule::ShadowWithPrimary, Tick(143)));
+        let Action::CreateShadow { host, size } = d.action else { panic!("{d:?}") };
+        assert_eq!(host, HostId(3), "the host that is reserved for shadows");
+        // 1/16 of 4 cores is less than the floor of one core; 1/32 of 8 GiB.
+        assert_eq!((size.cpu.0, size.memory.0), (1000, 256));
+    }
+    assert!(r.steps[1].holds.contains_key(&HoldReason::ShadowBudget), "the fifth waits, and is told why");
+}
+
+#[test]
+fn without_a_reserved_host_a_shadow_goes_to_its_pool_outside_its_chassis() {
+    let text = std::fs::read_to_string(path("shadow-with-primary", "txt")).unwrap();
+    let script = Script::parse(&text.replace("host 3 pool shadow", "host 3 pool dedicated 9")).unwrap();
+    let r = run(&script).unwrap();
+    let of = |vm| {
+        r.decisions("create-shadow").filter(|d| d.vm == VmId(vm)).find_map(|d| match d.action {
+            Action::CreateShadow { host, .. } => Some(host),
+            _ => None,
+        })
+    };
+    // Hosts 0 and 1 are one chassis, 3 and 4 are other customers' for all but d.
+    assert_eq!([of(0), of(1)], [Some(HostId(2)), Some(HostId(2))]);
+    assert!([Some(HostId(0)), Some(HostId(1))].contains(&of(2)), "{:?}", of(2));
+    assert!([HostId(0), HostId(1), HostId(2)].contains(&of(3).unwrap()), "not on its own host 4");
+}
+
+#[test]
+fn a_fail_over_target_is_sized_to_the_forecast_and_the_cost_cap_says_why_not() {
+    let r = play("shadow-failover");
+    let made: Vec<_> = r.decisions("create-shadow").collect();
+    assert_eq!(made.len(), 1);
+    let Action::CreateShadow { size, .. } = made[0].action else { panic!("{:?}", made[0]) };
+    assert!((3000..3300).contains(&size.cpu.0) && size.memory.0 >= 6 * 1024, "{size:?}");
+    let waiting = |s: &&foreshade_sim::scenario::Step| (144..152).contains(&s.tick.0);
+    assert!(r.steps.iter().filter(waiting).all(|s| s.holds.contains_key(&HoldReason::ShadowCost)));
+    assert!(r.account().contains("shadow costs more than the cap"));
+}
+
+#[test]
+fn a_vm_that_may_be_away_for_a_cold_start_gets_no_shadow() {
+    let r = play("shadow-tolerated");
+    assert_eq!(r.decisions("create-shadow").count(), 0);
+    assert!(r.account().contains("a cold start is soon enough"));
+}
+
+#[test]
+fn a_shadow_that_is_not_worth_its_cost_is_not_made_and_the_account_says_so() {
+    let r = play("shadow-not-worth-it");
+    assert_eq!(r.decisions("create-shadow").count(), 0);
+    assert!(r.steps.iter().any(|s| s.unrelieved.contains(&(HostId(0), HoldReason::NotWorth))));
+    // The same host where a shortage costs six times as much.
+    let mut dear = r.script.clone();
+    dear.policy.contention_price_millicores = 6000;
+    assert!(run(&dear).unwrap().decisions("create-shadow").all(|d| d.reason.worth.pays()));
+    assert!(run(&dear).unwrap().decisions("create-shadow").count() > 0);
+}
+
+#[test]
+fn no_traffic_goes_to_a_copy_that_lags_or_is_corrupt() {
+    let r = play("shadow-copy");
+    let bad = |t: u64, vm: u32| match vm {
+        0 => (174..185).contains(&t),
+        _ => (152..157).contains(&t),
+    };
+    let mut seen = [false, false];
+    for s in &r.steps {
+        for o in &s.observed[..2] {
+            let syncing = o.shadow.is_some_and(|x| x.phase == ShadowPhase::Syncing);
+            seen[o.vm.index()] |= syncing;
+            let shifted = |d: &&foreshade_types::Decision| {
+                d.vm == o.vm && matches!(d.action, Action::ShiftTraffic { .. })
+            };
+            if syncing {
+                assert!(bad(s.tick.0, o.vm.0), "{} at {}", o.vm, s.tick);
+                assert!(!s.decisions.iter().any(|d| shifted(&d)), "{} at {}", o.vm, s.tick);
+            }
+        }
+    }
+    assert_eq!(seen, [true, true]);
+    // Lagging and corrupt are two alerts, each told when it begins and not again while it lasts.
+    let told = |vm, alert| {
+        let of = |s: &foreshade_sim::scenario::Step| s.shadow_alerts.contains(&(VmId(vm), alert));
+        r.steps.iter().filter(|s| of(s)).map(|s| s.tick.0).collect::<Vec<_>>()
+    };
+    assert_eq!((told(0, Alert::SyncCorrupt)[0], told(1, Alert::SyncBehind)), (174, vec![152]));
+    assert_eq!((told(0, Alert::SyncBehind), told(1, Alert::SyncCorrupt)), (vec![], vec![]));
+    // Half an hour without a good copy is a failure: it is cleared and made anew elsewhere or again.
+    let failed = r.decisions("release-shadow").find(|d| d.reason.rule == Rule::ShadowFailed).unwrap();
+    assert!(when(&r, "create-shadow").iter().any(|(t, vm)| *t > failed.caused_by.0 && *vm == failed.vm.0));
+}
+
+#[test]
+fn the_shadows_of_a_lost_host_fail_and_are_made_elsewhere() {
+    let r = play("shadow-host-lost");
+    let on = |d: &foreshade_types::Decision| match d.action {
+        Action::CreateShadow { host, .. } => Some((d.caused_by.0, d.vm, host)),
+        _ => None,
+    };
+    let made: Vec<_> = r.decisions("create-shadow").filter_map(on).collect();
+    let lost: Vec<_> = made.iter().filter(|m| m.0 < 158 && m.2 == HostId(2)).map(|m| m.1).collect();
+    assert!(!lost.is_empty());
+    for vm in &lost {
+        let cleared = r.decisions("release-shadow").find(|d| d.vm == *vm).unwrap();
+        assert_eq!((cleared.caused_by, cleared.reason.rule), (Tick(158), Rule::ShadowFailed));
+        let told = |s: &foreshade_sim::scenario::Step| s.shadow_alerts.contains(&(*vm, Alert::Failed));
+        assert_eq!(r.steps.iter().filter(|s| told(s)).map(|s| s.tick).collect::<Vec<_>>(), [Tick(158)]);
+    }
+    let again: Vec<_> = made.iter().filter(|m| m.0 >= 158).collect();
+    assert_eq!(again.len(), lost.len());
+    assert!(again.iter().all(|m| m.2 == HostId(3)), "{made:?}");
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Allocation, ControllerId, HostId, RackId, Resource, Tick, VmId};
+use crate::{Allocation, ControllerId, HostId, RackId, Resource, Tick, VmId, Worth};
 
 /// What a rack controller is asked to do with one VM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,10 @@ pub enum Action {
     ShiftBack { size: Allocation },
     /// Live-migrate the VM.
     Migrate { to: HostId },
+    /// Stop the CPUs of the VM's shadow; it keeps its memory.
+    SuspendShadow,
+    /// Start the CPUs of the VM's suspended shadow and bring its copy up to date.
+    ResumeShadow,
 }
 
 impl Action {
@@ -37,6 +41,8 @@ impl Action {
             Self::ShiftTraffic { .. } => "shift-traffic",
             Self::ShiftBack { .. } => "shift-back",
             Self::Migrate { .. } => "migrate",
+            Self::SuspendShadow => "suspend-shadow",
+            Self::ResumeShadow => "resume-shadow",
         }
     }
 }
@@ -60,11 +66,23 @@ pub enum Rule {
     PeakPassed = 6,
     /// A shadow that is no longer expected to be used.
     ShadowIdle = 7,
+    /// The policy gives every VM a shadow.
+    ShadowWithPrimary = 8,
+    /// A shadow older than the policy allows.
+    ShadowAged = 9,
+    /// The VM is suspended or gone, and its shadow with it.
+    PrimaryGone = 10,
+    /// Another shadow needs the place in the budget more.
+    ShadowOverBudget = 11,
+    /// What is left of a shadow that failed is cleared.
+    ShadowFailed = 12,
+    /// The VM came to run where one fault would take its shadow with it.
+    SharedFate = 13,
 }
 
 impl Rule {
     /// All rules, for decoding.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 13] = [
         Self::DemandAboveAllocation,
         Self::AllocationAboveDemand,
         Self::FairShare,
@@ -72,6 +90,12 @@ impl Rule {
         Self::HostOverload,
         Self::PeakPassed,
         Self::ShadowIdle,
+        Self::ShadowWithPrimary,
+        Self::ShadowAged,
+        Self::PrimaryGone,
+        Self::ShadowOverBudget,
+        Self::ShadowFailed,
+        Self::SharedFate,
     ];
 
     /// The rule in words.
@@ -84,6 +108,12 @@ impl Rule {
             Self::HostOverload => "host forecast to stay over its limit",
             Self::PeakPassed => "peak has passed",
             Self::ShadowIdle => "shadow no longer needed",
+            Self::ShadowWithPrimary => "every VM has a shadow",
+            Self::ShadowAged => "shadow older than allowed",
+            Self::PrimaryGone => "VM is stopped",
+            Self::ShadowOverBudget => "shadow makes room for one needed more",
+            Self::ShadowFailed => "shadow failed",
+            Self::SharedFate => "shadow would fail with its VM",
         }
     }
 }
@@ -125,11 +155,21 @@ pub enum HoldReason {
     WouldIdle = 15,
     /// The rack holds as many shadows as the policy allows.
     ShadowBudget = 16,
+    /// A shadow of this VM costs more than the policy's cap.
+    ShadowCost = 17,
+    /// A shadow is expected to save less than it costs.
+    NotWorth = 18,
+    /// No host of its pools and outside its failure domain has room for its shadow.
+    NoShadowHost = 19,
+    /// The VM is suspended or terminated.
+    Stopped = 20,
+    /// The VM may be away for as long as a cold start takes.
+    DowntimeTolerated = 21,
 }
 
 impl HoldReason {
     /// All reasons, for decoding.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 21] = [
         Self::WithinBounds,
         Self::Cold,
         Self::Stale,
@@ -146,6 +186,11 @@ impl HoldReason {
         Self::WouldRunShort,
         Self::WouldIdle,
         Self::ShadowBudget,
+        Self::ShadowCost,
+        Self::NotWorth,
+        Self::NoShadowHost,
+        Self::Stopped,
+        Self::DowntimeTolerated,
     ];
 
     /// The reason in words.
@@ -167,6 +212,11 @@ impl HoldReason {
             Self::WouldRunShort => "would run short",
             Self::WouldIdle => "capacity would stand idle",
             Self::ShadowBudget => "shadow budget used",
+            Self::ShadowCost => "shadow costs more than the cap",
+            Self::NotWorth => "shadow not worth its cost",
+            Self::NoShadowHost => "no host may carry its shadow",
+            Self::Stopped => "VM is stopped",
+            Self::DowntimeTolerated => "a cold start is soon enough",
         }
     }
 }
@@ -225,6 +275,9 @@ pub struct Reason {
     pub predicted: u64,
     /// What it was compared with: millicores or MiB.
     pub threshold: u64,
+    /// What a shadow is worth, where one is made, kept or given up.
+    #[serde(default)]
+    pub worth: Worth,
     /// What else was weighed.
     pub rejected: Vec<Rejected>,
 }
@@ -247,6 +300,9 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.rule.text(), self.compared())?;
+        if self.worth.is_told() {
+            write!(f, "; {}", self.worth)?;
+        }
         for (i, r) in self.rejected.iter().enumerate() {
             let lead = if i == 0 { "; not " } else { ", not " };
             write!(f, "{lead}{} ({})", r.alternative.name(), r.why.text())?;

@@ -7,8 +7,11 @@ mod decision;
 mod forecast;
 mod ids;
 mod resource;
+mod shadow;
+mod template;
 mod trace_data;
 mod units;
+mod worth;
 
 pub use decision::{
     Action, Alternative, Decision, DecisionId, HoldReason, Outcome, OutcomeKind, Reason, Rejected, Rule,
@@ -16,5 +19,8 @@ pub use decision::{
 pub use forecast::{Horizon, LEVELS, Quantiles, Readiness, SeriesForecast};
 pub use ids::{ControllerId, HostId, RackId, Tick, VmId};
 pub use resource::{RESOURCES, Resource, Transform};
+pub use shadow::{Pool, ShadowPhase, SyncState};
+pub use template::{Disks, Reach, Template};
 pub use trace_data::{EVENT_KINDS, EventKind, TraceData, Usage};
 pub use units::{Allocation, Mebibytes, Millicores, VmClass, VmSize};
+pub use worth::Worth;

@@ -128,7 +128,7 @@ impl From<VmSize> for VmClass {
 }
 
 /// What a VM is given now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Allocation {
     /// CPU quota.
     pub cpu: Millicores,

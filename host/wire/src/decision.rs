@@ -5,7 +5,7 @@
 
 use foreshade_types::{
     Action, Allocation, Alternative, ControllerId, Decision, HoldReason, HostId, Mebibytes, Millicores,
-    Outcome, OutcomeKind, RESOURCES, RackId, Reason, Rejected, Resource, Rule, Tick, VmId,
+    Outcome, OutcomeKind, RESOURCES, RackId, Reason, Rejected, Resource, Rule, Tick, VmId, Worth,
 };
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -45,7 +45,9 @@ struct DecisionFrame {
     observed_host: U32,
     target_host: U32,
     horizon_s: U32,
-    reserved_2: U32,
+    /// What a shadow saves and costs, hundredths of a core; 0 = not weighed.
+    saves_centicores: U16,
+    costs_centicores: U16,
     epoch: U64,
     seq: U64,
     caused_by: U64,
@@ -97,6 +99,8 @@ pub fn encode_decision(d: &Decision) -> Result<[u8; DECISION_BYTES], WireError> 
         seq: d.seq.into(),
         caused_by: d.caused_by.0.into(),
         expires_at_ms: d.expires_at_ms.into(),
+        saves_centicores: d.reason.worth.saves_centicores.into(),
+        costs_centicores: d.reason.worth.costs_centicores.into(),
         predicted: d.reason.predicted.into(),
         threshold: d.reason.threshold.into(),
         ..Default::default()
@@ -117,6 +121,8 @@ fn put_action(f: &mut DecisionFrame, action: &Action) {
         Action::ShiftTraffic { share_percent, size } => (5, Some(size), None, share_percent),
         Action::ShiftBack { size } => (6, Some(size), None, 0),
         Action::Migrate { to } => (7, None, Some(to), 0),
+        Action::SuspendShadow => (8, None, None, 0),
+        Action::ResumeShadow => (9, None, None, 0),
     };
     let size = size.unwrap_or_default();
     f.action = code;
@@ -143,10 +149,13 @@ pub fn decode_decision(bytes: &[u8]) -> Result<Decision, WireError> {
         horizon_s: f.horizon_s.get(),
         predicted: f.predicted.get(),
         threshold: f.threshold.get(),
+        worth: Worth {
+            saves_centicores: f.saves_centicores.get(),
+            costs_centicores: f.costs_centicores.get(),
+        },
         rejected: take_rejected(f)?,
     };
     zero("decision reserved bytes", u64::from(u16::from_le_bytes(f.reserved)))?;
-    zero("decision reserved bytes", u64::from(f.reserved_2.get()))?;
     Ok(Decision {
         epoch: f.epoch.get(),
         seq: f.seq.get(),
@@ -172,6 +181,8 @@ fn take_action(f: &DecisionFrame) -> Result<Action, WireError> {
         5 => (Action::ShiftTraffic { share_percent: f.share_percent, size }, true, false, true),
         6 => (Action::ShiftBack { size }, true, false, false),
         7 => (Action::Migrate { to: host }, false, true, false),
+        8 => (Action::SuspendShadow, false, false, false),
+        9 => (Action::ResumeShadow, false, false, false),
         value => return Err(WireError::BadValue { what: "action", value: u64::from(value) }),
     };
     if !sized {

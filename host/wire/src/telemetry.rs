@@ -105,7 +105,7 @@ impl Column {
 pub struct Flags(pub u32);
 
 impl Flags {
-    /// A shadow is being provisioned.
+    /// A shadow is being made: requested or booting.
     pub const SHADOW_PROVISIONING: Self = Self(1);
     /// A shadow is ready.
     pub const SHADOW_READY: Self = Self(1 << 1);
@@ -113,8 +113,24 @@ impl Flags {
     pub const TRAFFIC_SHIFTED: Self = Self(1 << 2);
     /// A live migration is under way.
     pub const MIGRATING: Self = Self(1 << 3);
+    /// The shadow copies its primary's state.
+    pub const SHADOW_SYNCING: Self = Self(1 << 4);
+    /// The shadow's warm-up task runs before it is ready.
+    pub const SHADOW_WARM: Self = Self(1 << 5);
+    /// The shadow's last requests end.
+    pub const SHADOW_DRAINING: Self = Self(1 << 6);
+    /// The shadow's CPUs are stopped.
+    pub const SHADOW_SUSPENDED: Self = Self(1 << 7);
+    /// The shadow failed.
+    pub const SHADOW_FAILED: Self = Self(1 << 8);
+    /// The shadow's copy lags.
+    pub const SYNC_BEHIND: Self = Self(1 << 9);
+    /// The shadow's copy differs from its primary.
+    pub const SYNC_CORRUPT: Self = Self(1 << 10);
+    /// The VM itself is suspended or terminated.
+    pub const STOPPED: Self = Self(1 << 11);
     /// All bits with a meaning.
-    pub const KNOWN: Self = Self(0b1111);
+    pub const KNOWN: Self = Self(0xfff);
 
     /// Are all bits of `other` set?
     pub fn has(self, other: Self) -> bool {

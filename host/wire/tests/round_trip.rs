@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use foreshade_types::{
     Action, Allocation, Alternative, ControllerId, Decision, HoldReason, HostId, Mebibytes, Millicores,
-    Outcome, OutcomeKind, RESOURCES, RackId, Reason, Rejected, Rule, Tick, VmId,
+    Outcome, OutcomeKind, RESOURCES, RackId, Reason, Rejected, Rule, Tick, VmId, Worth,
 };
 use foreshade_wire::decision::{
     DECISION_BYTES, OUTCOME_BYTES, decode_decision, decode_outcome, encode_decision, encode_outcome,
@@ -29,6 +29,8 @@ fn action() -> impl Strategy<Value = Action> {
             .prop_map(|(share_percent, size)| Action::ShiftTraffic { share_percent, size }),
         allocation().prop_map(|size| Action::ShiftBack { size }),
         host().prop_map(|to| Action::Migrate { to }),
+        Just(Action::SuspendShadow),
+        Just(Action::ResumeShadow),
     ]
 }
 
@@ -40,11 +42,15 @@ fn reason() -> impl Strategy<Value = Reason> {
         select(RESOURCES.to_vec()),
         0u16..=1000,
         any::<(u32, u64, u64)>(),
+        any::<(u16, u16)>(),
         prop::collection::vec(rejected, 0..=3),
     )
-        .prop_map(|(rule, resource, quantile_permille, (horizon_s, predicted, threshold), rejected)| {
-            Reason { rule, resource, quantile_permille, horizon_s, predicted, threshold, rejected }
-        })
+        .prop_map(
+            |(rule, resource, quantile_permille, (horizon_s, predicted, threshold), worth, rejected)| {
+                let worth = Worth { saves_centicores: worth.0, costs_centicores: worth.1 };
+                Reason { rule, resource, quantile_permille, horizon_s, predicted, threshold, worth, rejected }
+            },
+        )
 }
 
 fn decision() -> impl Strategy<Value = Decision> {

@@ -141,9 +141,9 @@ fn a_bad_value_rejects_its_row_with_the_reason_and_no_other() {
 
 #[test]
 fn flags_without_a_meaning_reject_their_row() {
-    let row = Row::new(VmId(4), Flags(0b10001));
+    let row = Row::new(VmId(4), Flags(0x1001));
     let view = TelemetryView::decode(encode(&[row])).expect("decodes");
-    assert_eq!(view.rejected()[0].why, RowError::UnknownFlags { flags: 0b10001 });
+    assert_eq!(view.rejected()[0].why, RowError::UnknownFlags { flags: 0x1001 });
     let all = Flags::SHADOW_READY.with(Flags::MIGRATING, true).with(Flags::TRAFFIC_SHIFTED, false);
     assert!(all.has(Flags::MIGRATING) && !all.has(Flags::TRAFFIC_SHIFTED));
 }

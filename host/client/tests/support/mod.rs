@@ -47,6 +47,7 @@ pub fn decision(seq: u64, tick: Tick, vm: u32) -> Decision {
         horizon_s: 0,
         predicted: 1500,
         threshold: 1000,
+        worth: Default::default(),
         rejected: vec![],
     };
     Decision {

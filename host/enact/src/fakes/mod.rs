@@ -1,3 +1,4 @@
 //! Stand-ins beside the real drivers, behind the same trait.
 
 pub mod rack;
+mod shadow;

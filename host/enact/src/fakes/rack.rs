@@ -2,7 +2,7 @@
 //! on the same demand give the same figures to the last bit.
 //!
 //! ```text
-//!  decision --enact--> pending (resize 5 s | shadow 60 s | migration M/(B-D) + downtime) --advance--> in force
+//!  decision --enact--> pending (resize 5 s | shadow 60 s in three phases | migration M/(B-D) + downtime) --advance--> in force
 //!  demand(t+1) --advance, 10 s sub-steps--> grants: min(demand, allocation), cut in proportion where a host runs over
 //!                                           --observe--> what the agents report at t+1
 //! ```
@@ -11,10 +11,12 @@
 use std::collections::VecDeque;
 
 use foreshade_types::{
-    Action, Allocation, Decision, HostId, Mebibytes, Millicores, OutcomeKind, VmId, VmSize,
+    Action, Allocation, Decision, HostId, Mebibytes, Millicores, OutcomeKind, SyncState, Template, VmId,
+    VmSize,
 };
 
-use crate::{Hypervisor, Observed, ShadowStatus};
+use super::shadow::Guest;
+use crate::{Hypervisor, Observed};
 
 /// Latencies and sizes of the simulated rack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +29,14 @@ pub struct RackConfig {
     pub substep_ms: u64,
     /// A resize takes effect after this.
     pub resize_ms: u64,
-    /// A shadow is ready after this.
-    pub shadow_ms: u64,
+    /// A shadow has booted after this.
+    pub shadow_boot_ms: u64,
+    /// Its copy has caught up after this.
+    pub shadow_sync_ms: u64,
+    /// Its warm-up task has ended after this.
+    pub shadow_warm_up_ms: u64,
+    /// Its last requests have ended this long after its traffic went back.
+    pub shadow_drain_ms: u64,
     /// Bandwidth of a migration, MiB/s.
     pub migration_mib_s: u64,
     /// The VM stands still this long at the switch-over.
@@ -49,7 +57,10 @@ impl Default for RackConfig {
             host_memory: Mebibytes(256 * 1024),
             substep_ms: 10_000,
             resize_ms: 5_000,
-            shadow_ms: 60_000,
+            shadow_boot_ms: 30_000,
+            shadow_sync_ms: 20_000,
+            shadow_warm_up_ms: 10_000,
+            shadow_drain_ms: 10_000,
             migration_mib_s: 500,
             downtime_ms: 300,
             migration_cpu: Millicores(500),
@@ -71,6 +82,10 @@ pub struct Demand {
     pub io_kbs: [f32; 4],
     /// `false`: the trace has no sample here; the demand is the last one known and the agent reports nothing.
     pub sampled: bool,
+    /// Its owner has suspended or terminated it: it asks for nothing and is given nothing.
+    pub stopped: bool,
+    /// What goes wrong with the copy that its shadow holds: it lags, or is corrupt.
+    pub copy_fault: Option<SyncState>,
 }
 
 /// What the run cost. All sums over scored sub-steps.
@@ -112,16 +127,6 @@ impl Totals {
 }
 
 #[derive(Debug, Clone)]
-struct Shadow {
-    host: HostId,
-    size: Allocation,
-    ready_at_ms: u64,
-    share_percent: u8,
-    /// A shift or shift-back under way: when, share, size.
-    pending: Option<(u64, u8, Allocation)>,
-}
-
-#[derive(Debug, Clone)]
 struct Migration {
     to: HostId,
     done_at_ms: u64,
@@ -131,11 +136,13 @@ struct Migration {
 struct Vm {
     id: VmId,
     size: VmSize,
+    /// What it was booted from.
+    template: Template,
     host: HostId,
     allocation: Allocation,
     /// Resizes under way, in the order they take effect: a later one does not hold an earlier one up.
     resizes: VecDeque<(u64, Allocation)>,
-    shadow: Option<Shadow>,
+    shadow: Option<Guest>,
     migration: Option<Migration>,
     demand: Demand,
     granted_mc_sum: u64,
@@ -185,6 +192,7 @@ impl Rack {
         let vms = vms.iter().map(|&(id, size, host)| Vm {
             id,
             size,
+            template: Template::primary(&format!("image of {id}"), "linux", size),
             host,
             allocation: size.into(),
             resizes: VecDeque::new(),
@@ -208,6 +216,21 @@ impl Rack {
         self.vms.iter().map(|v| v.id)
     }
 
+    /// What a VM, and its shadow where it has one, were booted from.
+    pub fn templates(&self, vm: VmId) -> Option<(&Template, Option<&Template>)> {
+        let v = self.vms.binary_search_by_key(&vm, |v| v.id).ok().map(|i| &self.vms[i])?;
+        Some((&v.template, v.shadow.as_ref().map(|s| &s.template)))
+    }
+
+    /// Loses a host that carries shadows alone: its shadows fail. VMs on a lost host are not simulated yet.
+    pub fn lose(&mut self, host: HostId) {
+        self.vms
+            .iter_mut()
+            .filter_map(|v| v.shadow.as_mut())
+            .filter(|s| s.host == host)
+            .for_each(Guest::lose);
+    }
+
     /// The sums so far.
     pub fn totals(&self) -> &Totals {
         &self.totals
@@ -217,6 +240,12 @@ impl Rack {
     pub fn advance(&mut self, from_ms: u64, length_ms: u64, scored: bool, demand: impl Fn(VmId) -> Demand) {
         for v in &mut self.vms {
             v.demand = demand(v.id);
+            if v.demand.stopped {
+                (v.demand.cpu, v.demand.memory, v.demand.sampled) = (Millicores(0), Mebibytes(0), false);
+            }
+            if let Some(s) = &mut v.shadow {
+                s.fault(v.demand.copy_fault, from_ms, &self.config);
+            }
             (v.granted_mc_sum, v.granted_mib_sum, v.substeps) = (0, 0, 0);
         }
         let mut now = from_ms;
@@ -238,10 +267,8 @@ impl Rack {
                 v.allocation = to;
                 v.resizes.pop_front();
             }
-            if let Some(s) = &mut v.shadow
-                && let Some((_, share, size)) = s.pending.take_if(|(at, ..)| *at <= now_ms)
-            {
-                (s.share_percent, s.size) = (share, size);
+            if let Some(s) = &mut v.shadow {
+                s.settle(now_ms, &self.config);
             }
             if let Some(m) = v.migration.take_if(|m| m.done_at_ms <= now_ms) {
                 v.host = m.to;
@@ -305,15 +332,16 @@ impl Rack {
             if scored {
                 let cpu_short = granted * 100 < v.demand.cpu.0 * 99;
                 let memory_short = self.config.memory_contends && memory * 100 < v.demand.memory.0 * 99;
-                let shadow = v.shadow.as_ref().map(|s| s.size).unwrap_or_default();
+                let shadow = v.shadow.as_ref().map(Guest::held).unwrap_or_default();
+                let own = if v.demand.stopped { Allocation::default() } else { v.allocation };
                 let t = &mut self.totals;
-                t.vm_ms += step_ms;
+                t.vm_ms += if v.demand.stopped { 0 } else { step_ms };
                 t.contention_ms += if cpu_short || memory_short { step_ms } else { 0 };
                 t.cpu_contention_ms += if cpu_short { step_ms } else { 0 };
                 t.memory_contention_ms += if memory_short { step_ms } else { 0 };
-                let reserved = (v.allocation.cpu.0 + shadow.cpu.0).saturating_sub(granted);
+                let reserved = (own.cpu.0 + shadow.cpu.0).saturating_sub(granted);
                 t.over_reserved_mc_ms += u128::from(reserved) * u128::from(step_ms);
-                let reserved = (v.allocation.memory.0 + shadow.memory.0).saturating_sub(memory);
+                let reserved = (own.memory.0 + shadow.memory.0).saturating_sub(memory);
                 t.over_reserved_mib_ms += u128::from(reserved) * u128::from(step_ms);
                 t.shadow_ms += if v.shadow.is_some() { step_ms } else { 0 };
             }
@@ -357,7 +385,7 @@ impl Hypervisor for Rack {
         };
         let config = self.config;
         let v = &mut self.vms[i];
-        let ready = v.shadow.as_ref().is_some_and(|s| s.ready_at_ms <= now_ms);
+        let ready = v.shadow.as_ref().is_some_and(Guest::takes_shifts);
         match d.action {
             Action::PreAllocate { to } | Action::GiveBack { to } => {
                 let at = now_ms + config.resize_ms;
@@ -372,8 +400,8 @@ impl Hypervisor for Rack {
                 if free < size.memory {
                     return refused(OutcomeKind::NoCapacity);
                 }
-                let at = now_ms + config.shadow_ms;
-                v.shadow = Some(Shadow { host, size, ready_at_ms: at, share_percent: 0, pending: None });
+                let (guest, at) = Guest::boot(host, v.template.shadow_of(v.id, size), now_ms, &config);
+                v.shadow = Some(guest);
                 (OutcomeKind::Applied, at)
             }
             Action::ReleaseShadow => {
@@ -384,15 +412,23 @@ impl Hypervisor for Rack {
             }
             Action::ShiftTraffic { share_percent, size } if ready && share_percent <= 90 => {
                 let (at, size) = (now_ms + config.resize_ms, Self::clamp(v, size));
-                v.shadow.iter_mut().for_each(|s| s.pending = Some((at, share_percent, size)));
+                v.shadow.iter_mut().for_each(|s| s.shift(at, share_percent, size));
                 (OutcomeKind::Applied, at)
             }
             Action::ShiftBack { size } if ready => {
                 let (at, size) = (now_ms + config.resize_ms, Self::clamp(v, size));
-                v.shadow.iter_mut().for_each(|s| s.pending = Some((at, 0, size)));
+                v.shadow.iter_mut().for_each(|s| s.shift(at, 0, size));
                 (OutcomeKind::Applied, at)
             }
             Action::ShiftTraffic { .. } | Action::ShiftBack { .. } => refused(OutcomeKind::Precondition),
+            Action::SuspendShadow => match v.shadow.as_mut().map(Guest::suspend) {
+                Some(true) => (OutcomeKind::Applied, now_ms),
+                _ => refused(OutcomeKind::Precondition),
+            },
+            Action::ResumeShadow => match v.shadow.as_mut().and_then(|s| s.resume(now_ms, &config)) {
+                Some(at) => (OutcomeKind::Applied, at),
+                None => refused(OutcomeKind::Precondition),
+            },
             Action::Migrate { to } => {
                 if v.migration.is_some() || v.shadow.is_some() {
                     return refused(OutcomeKind::Precondition);
@@ -430,12 +466,8 @@ impl Hypervisor for Rack {
                     sampled: v.demand.sampled,
                     allocation: v.resizes.back().map_or(v.allocation, |(_, to)| *to),
                     dirty_mib_s: v.dirty_mib_s() as f32,
-                    shadow: match &v.shadow {
-                        None => ShadowStatus::None,
-                        Some(s) if s.ready_at_ms > self.now_ms => ShadowStatus::Provisioning,
-                        Some(s) if s.pending.map_or(s.share_percent, |p| p.1) > 0 => ShadowStatus::Active,
-                        Some(_) => ShadowStatus::Ready,
-                    },
+                    shadow: v.shadow.as_ref().map(Guest::seen),
+                    stopped: v.demand.stopped,
                     migrating: v.migration.is_some(),
                 }
             })
@@ -445,7 +477,7 @@ impl Hypervisor for Rack {
 
 #[cfg(test)]
 mod tests {
-    use foreshade_types::{RackId, Reason, Resource, Rule, Tick};
+    use foreshade_types::{RackId, Reason, Resource, Rule, ShadowPhase, Tick};
 
     use super::*;
 
@@ -474,6 +506,7 @@ mod tests {
             horizon_s: 0,
             predicted: 0,
             threshold: 0,
+            worth: Default::default(),
             rejected: vec![],
         };
         r.enact(
@@ -542,12 +575,12 @@ mod tests {
         );
         assert_eq!(act(&mut r, 0, 0, shift).0, OutcomeKind::Precondition, "still provisioning");
         r.advance(0, MIN, true, |_| cpu(6000));
-        assert_eq!(r.observe(HostId(0))[0].shadow, ShadowStatus::Ready);
+        assert_eq!(r.observe(HostId(0))[0].shadow.map(|s| s.phase), Some(ShadowPhase::Ready));
         assert_eq!(act(&mut r, MIN, 0, shift).0, OutcomeKind::Applied);
         r.advance(MIN, MIN, true, |_| cpu(5000));
         r.advance(2 * MIN, MIN, true, |_| cpu(5000));
         let o = r.observe(HostId(0));
-        assert_eq!(o[0].shadow, ShadowStatus::Active);
+        assert_eq!(o[0].shadow.map(|s| s.phase), Some(ShadowPhase::Active));
         assert_eq!((o[0].cpu_used, o[1].cpu_used), (Millicores(5000), Millicores(5000)));
         assert_eq!(act(&mut r, 3 * MIN, 0, Action::ReleaseShadow).0, OutcomeKind::Applied);
         assert_eq!(r.totals().shadow_ms, 3 * MIN);

@@ -126,7 +126,9 @@ pub(crate) fn what(d: &Decision) -> String {
             format!("{share_percent} % to its shadow, {}", size.cpu)
         }
         Action::Migrate { to } => format!("{} -> {to}", d.observed_host),
-        Action::ReleaseShadow | Action::ShiftBack { .. } => String::new(),
+        Action::ReleaseShadow | Action::SuspendShadow | Action::ResumeShadow | Action::ShiftBack { .. } => {
+            String::new()
+        }
     }
 }
 

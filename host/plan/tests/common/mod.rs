@@ -1,12 +1,14 @@
 //! Racks for the planner, quiet ones by hand and random ones.
 
-use foreshade_plan::{
-    Bound, HostView, Mode, MoveScore, PlanInput, Policy, ShadowState, ShadowView, VmForecast, VmView,
+use foreshade_plan::lifecycle::{Place, Shadow, Sync, WarmUp};
+use foreshade_plan::{Bound, HostView, Mode, MoveScore, PlanInput, Policy, VmForecast, VmView};
+use foreshade_types::{
+    Allocation, HostId, Mebibytes, Millicores, Pool, RackId, Readiness, ShadowPhase, Tick, VmId, VmSize,
 };
-use foreshade_types::{Allocation, HostId, Mebibytes, Millicores, RackId, Readiness, Tick, VmId, VmSize};
 use proptest::prelude::*;
 
 pub const NOW: Tick = Tick(100);
+pub const TICK_MS: u64 = 300_000;
 
 pub fn auto() -> Policy {
     Policy { mode: Mode::Auto, ..Policy::default() }
@@ -38,6 +40,32 @@ pub fn vm(id: u32, host: u32, cpu: u64) -> VmView {
         shadow: None,
         migrating: false,
         cool_down: false,
+        stopped: false,
+        customer: None,
+        moves: 0,
+    }
+}
+
+/// A shadow on `on` of a VM on `home`, made and last needed at these ticks.
+pub fn shadow(home: u32, on: u32, phase: ShadowPhase, created: u64, needed: u64) -> Shadow {
+    let place = |h| Place { host: HostId(h), domain: h };
+    let size = Allocation { cpu: Millicores(1000), memory: Mebibytes(256) };
+    let ms = |t: u64| t * TICK_MS;
+    let copied = !matches!(phase, ShadowPhase::Requested | ShadowPhase::Provisioning | ShadowPhase::Syncing);
+    Shadow {
+        phase,
+        primary: place(home),
+        place: place(on),
+        size,
+        share_percent: if phase == ShadowPhase::Active { 50 } else { 0 },
+        sync: if copied && phase != ShadowPhase::Suspended { Sync::CaughtUp } else { Sync::Behind },
+        warm_up: WarmUp::Passed,
+        warmed_ms: ms(needed),
+        created_ms: ms(created),
+        entered_ms: ms(needed),
+        needed_ms: ms(needed),
+        synced_ms: ms(NOW.0),
+        end: None,
     }
 }
 
@@ -51,6 +79,9 @@ pub fn host(id: u32, load: u64, peak: u64, hour: u64) -> HostView {
         memory_load: Mebibytes(8192),
         peak: sure(peak),
         hour: sure(hour),
+        pool: Pool::General,
+        domain: id,
+        up: true,
     }
 }
 
@@ -75,6 +106,7 @@ impl OwnedInput {
             vms: &self.vms,
             hosts: &self.hosts,
             cadence_s: 300,
+            tick_ms: TICK_MS,
             migrations_left: self.migrations_left,
         }
     }
@@ -95,21 +127,16 @@ fn any_forecast(most: u64) -> impl Strategy<Value = VmForecast> {
     })
 }
 
-fn any_shadow(hosts: u32) -> impl Strategy<Value = ShadowView> {
-    let state = prop_oneof![
-        Just(ShadowState::Provisioning),
-        Just(ShadowState::Ready),
-        (1u8..=90).prop_map(|share_percent| ShadowState::Active { share_percent }),
-    ];
-    (0..hosts, state, 500u64..4000, 64u64..1024, 0u64..100, 0u64..100).prop_map(|(h, state, c, m, a, b)| {
-        ShadowView {
-            host: HostId(h),
-            size: Allocation { cpu: Millicores(c), memory: Mebibytes(m) },
-            state,
-            created: Tick(a.min(b)),
-            last_needed: Tick(a.max(b)),
-        }
-    })
+fn any_shadow(hosts: u32) -> impl Strategy<Value = Shadow> {
+    let phases: Vec<_> = ShadowPhase::ALL.into_iter().filter(|p| *p != ShadowPhase::Terminated).collect();
+    let phase = prop::sample::select(phases);
+    (0..hosts, phase, 1u8..=90, 500u64..4000, 64u64..1024, 0u64..100, 0u64..100).prop_map(
+        |(h, phase, share_percent, c, m, a, b)| {
+            let made = shadow(u32::MAX, h, phase, a.min(b), a.max(b));
+            let share_percent = if phase == ShadowPhase::Active { share_percent } else { 0 };
+            Shadow { share_percent, size: Allocation { cpu: Millicores(c), memory: Mebibytes(m) }, ..made }
+        },
+    )
 }
 
 fn any_vm(hosts: u32) -> impl Strategy<Value = VmView> {
@@ -121,13 +148,17 @@ fn any_vm(hosts: u32) -> impl Strategy<Value = VmView> {
         prop::bool::weighted(0.1),
         prop::bool::weighted(0.2),
         any::<bool>(),
+        (prop::bool::weighted(0.1), prop::option::weighted(0.3, 0u32..2), 0u32..3),
     );
     (size, 0..hosts, state).prop_flat_map(move |((c, m), home, state)| {
         let load = (0..=c, 0..=m, 20..=c, 64..=m, any_forecast(c), any_forecast(m));
         load.prop_map(move |(cpu, memory, ac, am, cpu_forecast, memory_forecast)| {
-            let (shadow, stale_ticks, readiness, migrating, cool_down, managed) = state;
+            let (shadow, stale_ticks, readiness, migrating, cool_down, managed, (stopped, customer, moves)) =
+                state;
             // A shadow is on another host by the rack's contract.
-            let shadow = shadow.filter(|s| s.host.0 != home && !migrating);
+            let shadow = shadow.filter(|s| s.place.host.0 != home && !migrating);
+            let primary = Place { host: HostId(home), domain: home };
+            let shadow = shadow.map(|s| Shadow { primary, ..s });
             VmView {
                 id: VmId(0),
                 host: HostId(home),
@@ -142,6 +173,9 @@ fn any_vm(hosts: u32) -> impl Strategy<Value = VmView> {
                 shadow,
                 migrating,
                 cool_down,
+                stopped,
+                customer,
+                moves,
             }
         })
     })
@@ -150,7 +184,15 @@ fn any_vm(hosts: u32) -> impl Strategy<Value = VmView> {
 /// Any rack of 2 to 4 hosts and up to 12 VMs: ids with gaps, hosts that run over or idle, scores that fit or not.
 pub fn any_input() -> impl Strategy<Value = OwnedInput> {
     (2u32..=4).prop_flat_map(|n| {
-        let hosts = prop::collection::vec((any_bound(48_000), any_bound(48_000), 0u64..40_000), n as usize);
+        let pool = prop_oneof![
+            4 => Just(Pool::General),
+            1 => (0u32..2).prop_map(Pool::Dedicated),
+            1 => Just(Pool::Shadow),
+        ];
+        // Two of four hosts may share a chassis.
+        let own =
+            (any_bound(48_000), any_bound(48_000), 0u64..40_000, pool, 0u32..4, prop::bool::weighted(0.9));
+        let hosts = prop::collection::vec(own, n as usize);
         let score =
             (any_bound(40_000), any_bound(40_000)).prop_map(|(source, target)| MoveScore { source, target });
         let low =
@@ -159,15 +201,19 @@ pub fn any_input() -> impl Strategy<Value = OwnedInput> {
         (prop::collection::vec(any_vm(n), 0..12), hosts, 0u32..4, scores).prop_map(
             |(mut vms, hosts, migrations_left, scores)| {
                 vms.iter_mut().enumerate().for_each(|(i, v)| v.id = VmId(i as u32 * 3 + 1));
-                let hosts = hosts.into_iter().enumerate().map(|(i, (peak, hour, load))| HostView {
-                    id: HostId(i as u32),
-                    cpu: Millicores(32_000),
-                    memory: Mebibytes(262_144),
-                    load: Millicores(load),
-                    memory_load: Mebibytes(load),
-                    peak,
-                    hour,
-                });
+                let hosts =
+                    hosts.into_iter().enumerate().map(|(i, (peak, hour, load, pool, domain, up))| HostView {
+                        id: HostId(i as u32),
+                        cpu: Millicores(32_000),
+                        memory: Mebibytes(262_144),
+                        load: Millicores(load),
+                        memory_load: Mebibytes(load),
+                        peak,
+                        hour,
+                        pool,
+                        domain,
+                        up,
+                    });
                 OwnedInput { vms, hosts: hosts.collect(), migrations_left, scores }
             },
         )

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use foreshade_appliance_core::{
-    Core, CoreConfig, CoreError, Effect, Event, HostSpec, RackSpec, Summary, VmSpec,
+    Core, CoreConfig, CoreError, Effect, Event, HostEvent, HostSpec, RackSpec, Summary, VmSpec,
 };
 use foreshade_enact::fakes::rack::{Rack, RackConfig, Totals};
-use foreshade_enact::{Desk, Hypervisor, Observed};
+use foreshade_enact::{Desk, Hypervisor, Observed, ShadowSeen};
 use foreshade_forecast::{Fleet as Forecaster, ForecastError};
+use foreshade_plan::lifecycle::{Alert, Shadow};
 use foreshade_types::{
     Action, Allocation, ControllerId, Decision, HoldReason, HostId, Outcome, OutcomeKind, RackId, Resource,
-    Tick, VmId,
+    ShadowPhase, SyncState, Tick, VmId,
 };
 use foreshade_wire::WireError;
 use thiserror::Error;
@@ -40,6 +41,10 @@ pub struct Step {
     pub tick: Tick,
     /// What was measured, by VM.
     pub observed: Vec<Observed>,
+    /// The shadows as the appliance believes them when it decides.
+    pub shadows: BTreeMap<VmId, Shadow>,
+    /// What people are told about shadows.
+    pub shadow_alerts: Vec<(VmId, Alert)>,
     /// What was decided.
     pub decisions: Vec<Decision>,
     /// What became of it, decision by decision.
@@ -70,11 +75,20 @@ pub struct Run {
 struct Said {
     holds: BTreeMap<HoldReason, u64>,
     unrelieved: Vec<(HostId, HoldReason)>,
+    shadows: BTreeMap<VmId, ShadowSeen>,
 }
 
 fn core(script: &Script) -> Result<Core, ForecastError> {
-    let spec = |h| HostSpec { id: HostId(h), cpu: script.host_cpu, memory: script.host_memory };
-    let vm = |v: &super::VmScript| VmSpec { name: v.name.clone(), size: v.size, host: v.host };
+    let spec = |h| {
+        let general = HostSpec::general(HostId(h), script.host_cpu, script.host_memory);
+        script.kinds.get(&h).map_or(general, |k| HostSpec { pool: k.pool, domain: k.domain, ..general })
+    };
+    let vm = |v: &super::VmScript| VmSpec {
+        name: v.name.clone(),
+        size: v.size,
+        host: v.host,
+        customer: v.customer,
+    };
     let config = CoreConfig {
         epoch: 1,
         cadence_s: script.cadence_s,
@@ -140,7 +154,13 @@ pub fn run(script: &Script) -> Result<Run, RunError> {
         let tick = Tick(t);
         let demand = |vm: VmId| script.vms[vm.index()].demand(tick);
         rack.advance(t.saturating_sub(1) * length_ms, length_ms, t >= script.warm_up, demand);
+        for (host, _) in script.kinds.iter().filter(|(_, k)| k.lost == Some(t)) {
+            let (host, event) = (HostId(*host), HostEvent::Down);
+            rack.lose(host);
+            core.apply(Event::Host { host, tick, event })?;
+        }
         let (plan, sends) = sample(&mut core, &rack, tick)?;
+        let shadows = core.shadows().map(|(vm, s)| (vm, *s)).collect();
         let mut observed: Vec<_> = rack.hosts().iter().flat_map(|h| rack.observe(*h)).collect();
         observed.sort_by_key(|o| o.vm);
         let outcomes = desk.work(&mut rack, t * length_ms, &sends);
@@ -148,10 +168,12 @@ pub fn run(script: &Script) -> Result<Run, RunError> {
         if let Some(plan) = plan.filter(|_| t + 1 >= script.warm_up) {
             let contention_s = (rack.totals().contention_ms - contention_ms) / 1000;
             contention_ms = rack.totals().contention_ms;
-            let Summary { decisions, holds, unrelieved, advised, .. } = plan;
+            let Summary { decisions, holds, unrelieved, advised, shadow_alerts, .. } = plan;
             steps.push(Step {
                 tick,
                 observed,
+                shadows,
+                shadow_alerts,
                 decisions,
                 outcomes,
                 holds,
@@ -210,6 +232,13 @@ impl Run {
             }
             said.holds = holds;
         }
+        let shadows: BTreeMap<_, _> = s.observed.iter().filter_map(|o| o.shadow.map(|s| (o.vm, s))).collect();
+        lines.extend(self.shadows(&said.shadows, &shadows));
+        said.shadows = shadows;
+        let name = |vm: VmId| &self.script.vms[vm.index()].name;
+        lines.extend(
+            s.shadow_alerts.iter().map(|(vm, a)| format!("alert: {}'s shadow: {}", name(*vm), a.text())),
+        );
         if s.contention_s > 0 {
             lines.push(format!("ran short: {} VM-seconds", s.contention_s));
         }
@@ -226,6 +255,23 @@ impl Run {
         lines.iter().for_each(|l| {
             let _ = writeln!(out, "  {l}");
         });
+    }
+
+    /// How far each shadow is, where that is new.
+    fn shadows(&self, before: &BTreeMap<VmId, ShadowSeen>, now: &BTreeMap<VmId, ShadowSeen>) -> Vec<String> {
+        let name = |vm: &VmId| &self.script.vms[vm.index()].name;
+        let gone = before.keys().filter(|vm| !now.contains_key(vm));
+        let gone = gone.map(|vm| format!("{}'s shadow is gone", name(vm)));
+        let changed = now.iter().filter(|(vm, s)| before.get(vm) != Some(s));
+        let changed = changed.map(|(vm, s)| {
+            let copy = match s.sync {
+                SyncState::Corrupt => ", its copy corrupt",
+                SyncState::Behind if s.phase == ShadowPhase::Active => ", its copy behind",
+                _ => "",
+            };
+            format!("{}'s shadow is {}{copy}", name(vm), s.phase.name())
+        });
+        gone.chain(changed).collect()
     }
 
     fn sums(&self, out: &mut String) {
@@ -260,5 +306,6 @@ fn words(a: &Action) -> String {
         Action::ShiftTraffic { share_percent, size } => format!("{name} {share_percent} %, {}", of(size)),
         Action::ShiftBack { size } => format!("{name}, shadow keeps {}", of(size)),
         Action::Migrate { to } => format!("{name} to {to}"),
+        Action::SuspendShadow | Action::ResumeShadow => name.into(),
     }
 }

@@ -1,8 +1,10 @@
 //! The language of scenarios.
 
+use std::collections::BTreeMap;
+
 use foreshade_enact::fakes::rack::Demand;
 use foreshade_plan::{Mode, Policy};
-use foreshade_types::{HostId, Mebibytes, Millicores, Tick, VmSize};
+use foreshade_types::{HostId, Mebibytes, Millicores, Pool, SyncState, Tick, VmSize};
 use thiserror::Error;
 
 /// A line that cannot be read.
@@ -76,6 +78,14 @@ pub struct VmScript {
     pub noise: f64,
     /// When nothing is measured.
     pub missing: Vec<Part>,
+    /// When its owner has suspended or terminated it.
+    pub stopped: Vec<Part>,
+    /// When the copy that its shadow holds lags.
+    pub behind: Vec<Part>,
+    /// When it differs from its primary.
+    pub corrupt: Vec<Part>,
+    /// Whose it is.
+    pub customer: Option<u32>,
 }
 
 impl VmScript {
@@ -88,6 +98,12 @@ impl VmScript {
             memory: Mebibytes(((self.memory.at(tick.0) * 1024.0).round() as u64).min(self.size.memory.0)),
             io_kbs: [f32::NAN; 4],
             sampled: !self.missing.iter().any(|p| p.has(tick.0)),
+            stopped: self.stopped.iter().any(|p| p.has(tick.0)),
+            copy_fault: match () {
+                () if self.corrupt.iter().any(|p| p.has(tick.0)) => Some(SyncState::Corrupt),
+                () if self.behind.iter().any(|p| p.has(tick.0)) => Some(SyncState::Behind),
+                () => None,
+            },
         }
     }
 }
@@ -100,6 +116,17 @@ fn noise(name: &str, tick: u64) -> f64 {
     let z = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+}
+
+/// Whom a host serves and what fails with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostKind {
+    /// Whom it serves.
+    pub pool: Pool,
+    /// Hosts of one domain fail together.
+    pub domain: u32,
+    /// The tick at which it is lost for good.
+    pub lost: Option<u64>,
 }
 
 /// A situation.
@@ -117,6 +144,8 @@ pub struct Script {
     pub host_cpu: Millicores,
     /// Memory of a host.
     pub host_memory: Mebibytes,
+    /// Hosts that are not like the rest.
+    pub kinds: BTreeMap<u32, HostKind>,
     /// The planner's settings.
     pub policy: Policy,
     /// Is memory managed?
@@ -203,6 +232,7 @@ impl Script {
             hosts: 0,
             host_cpu: Millicores(0),
             host_memory: Mebibytes(0),
+            kinds: BTreeMap::new(),
             policy: Policy { mode: Mode::Auto, ..Policy::default() },
             manages_memory: true,
             vms: vec![],
@@ -254,6 +284,7 @@ impl Script {
                     s => return Err(format!("show {s:?} is not all, moves or totals")),
                 }
             }
+            "host" => self.host_line(w)?,
             "policy" => self.policy_line(w)?,
             "vm" => self.vm_line(w)?,
             _ => {
@@ -265,6 +296,10 @@ impl Script {
                     "memory" => vm.memory.0.push(w.series("memory")?),
                     "noise" => vm.noise = w.amount("noise")?,
                     "missing" => vm.missing.push(w.part()?),
+                    "stopped" => vm.stopped.push(w.part()?),
+                    "behind" => vm.behind.push(w.part()?),
+                    "corrupt" => vm.corrupt.push(w.part()?),
+                    "customer" => vm.customer = Some(w.number("the customer")?),
                     _ => return Err(format!("{key:?} is not known")),
                 }
             }
@@ -272,12 +307,38 @@ impl Script {
         Ok(())
     }
 
-    /// Any number of the policy by its name, as in a configuration file.
+    /// `host N [pool general|shadow|dedicated CUSTOMER] [domain D] [lost TICK]`
+    fn host_line(&mut self, w: &mut Words<'_>) -> Parsed<()> {
+        let host: u32 = w.number("the host")?;
+        let mut kind = HostKind { pool: Pool::General, domain: host, lost: None };
+        if w.takes("pool") {
+            kind.pool = match w.word("the pool")? {
+                "general" => Pool::General,
+                "shadow" => Pool::Shadow,
+                "dedicated" => Pool::Dedicated(w.number("the customer")?),
+                p => return Err(format!("pool {p:?} is not general, shadow or dedicated")),
+            };
+        }
+        if w.takes("domain") {
+            kind.domain = w.number("the domain")?;
+        }
+        if w.takes("lost") {
+            kind.lost = Some(w.number("the tick")?);
+        }
+        self.kinds.insert(host, kind);
+        Ok(())
+    }
+
+    /// Any number or switch of the policy by its name, as in a configuration file.
     fn policy_line(&mut self, w: &mut Words<'_>) -> Parsed<()> {
         let key = w.word("the policy's key")?;
-        let value: u64 = w.number(key)?;
+        let value: serde_json::Value = match () {
+            () if w.takes("true") => true.into(),
+            () if w.takes("false") => false.into(),
+            () => w.number::<u64>(key)?.into(),
+        };
         let mut json = serde_json::to_value(&self.policy).map_err(|e| e.to_string())?;
-        json[key] = value.into();
+        json[key] = value;
         self.policy = serde_json::from_value(json).map_err(|e| format!("policy: {e}"))?;
         self.policy.check().map_err(|e| e.to_string())
     }
@@ -299,6 +360,10 @@ impl Script {
             memory: memory_demand,
             noise: 0.0,
             missing: vec![],
+            stopped: vec![],
+            behind: vec![],
+            corrupt: vec![],
+            customer: None,
         });
         Ok(())
     }

@@ -55,10 +55,10 @@ impl Bank {
         })
     }
 
-    /// Looks at the behaviour of a lane that has so many samples in its window.
-    pub(crate) fn look(&mut self, lane: usize, observed: usize, group: &Group) {
+    /// Looks at the behaviour of a lane that has so many samples in its window, and so many of them there.
+    pub(crate) fn look(&mut self, lane: usize, samples: [usize; 2], group: &Group) {
         let stat = |i: usize| group.features[INPUT + i][lane % LANES];
-        self.moved |= self.seen[lane].look(&self.behaviours, observed, traits(stat));
+        self.moved |= self.seen[lane].look(&self.behaviours, samples, traits(stat));
     }
 
     /// Sends the tick.
@@ -165,9 +165,10 @@ mod tests {
             behaviours: Behaviours { centres: vec![[0.0; TRAITS], [4.0; TRAITS]], unit: [1.0; TRAITS] },
             nets: vec![net(10.0), net(20.0), net(30.0)],
         };
-        let series = 3 * LANES;
+        // More lanes than a network takes at a time.
+        let series = 12 * LANES;
         let mut bank = Bank::new(&mlps, &mut engine, series).unwrap();
-        let mut groups: Vec<Group> = (0..3).map(|_| Group::new(&plan(), Profile::Cpu)).collect();
+        let mut groups: Vec<Group> = (0..12).map(|_| Group::new(&plan(), Profile::Cpu)).collect();
         for group in &mut groups {
             group.begun = [true; LANES];
             // Every second lane is of the second kind.
@@ -176,13 +177,13 @@ mod tests {
         let mut hear = |bank: &mut Bank| {
             bank.submit(&mut engine, &groups).unwrap();
             bank.collect(&mut engine).unwrap();
-            [0, 1, 2].map(|g| bank.row(g, 3, 1))
+            std::array::from_fn::<_, 12, _>(|g| bank.row(g, 3, 1))
         };
         let young = hear(&mut bank);
         assert!(young.as_flattened().iter().all(|v| (10.0..10.2).contains(v)), "{young:?}");
         assert_eq!(hear(&mut bank), young, "the same features, the same words");
         for lane in 0..series - LANES {
-            bank.look(lane, WINDOW, &groups[lane / LANES]);
+            bank.look(lane, [WINDOW; 2], &groups[lane / LANES]);
         }
         let known = hear(&mut bank);
         for (lane, said) in known.as_flattened().iter().enumerate() {
@@ -190,7 +191,7 @@ mod tests {
             assert!((want..want + 0.2).contains(said), "lane {lane}: {said}");
         }
         // A lane whose past was forgotten goes back.
-        bank.look(5, 20, &groups[0]);
+        bank.look(5, [20; 2], &groups[0]);
         assert!((10.0..10.2).contains(&hear(&mut bank)[0][5]));
     }
 }

@@ -1,7 +1,7 @@
 //! Which behaviour a series shows: its traits beside those of the kinds that training has found.
 //!
 //! Training clusters the traits of recorded series (k-means, [`foreshade train`]); a series belongs to the kind whose centre
-//! is nearest, once it has a whole window behind it, and changes over only when another is clearly nearer.
+//! is nearest, once it has a window behind it with few gaps, and changes over only when another is clearly nearer.
 
 use crate::WINDOW;
 use crate::features::STATS;
@@ -11,6 +11,8 @@ pub const TRAITS: usize = 8;
 
 /// How much a new look at a series counts against those before: some two days of looks at 30 min.
 const NEWS: f32 = 1.0 / 96.0;
+/// Samples of a window that must be there for a look to tell something: nine of ten.
+const SAMPLES: usize = WINDOW * 9 / 10;
 /// Another kind must be this much nearer (squared distances) before a series changes over.
 const CLEARLY: f32 = 0.8;
 
@@ -58,13 +60,23 @@ impl Seen {
         self.kind.map(usize::from)
     }
 
-    /// Takes a look at a series with so many samples in its window; true when the kind has changed.
-    pub(crate) fn look(&mut self, kinds: &Behaviours, observed: usize, now: [f32; TRAITS]) -> bool {
+    /// Takes a look at a series with so many samples in its window, and so many of them there; true when the kind has
+    /// changed.
+    pub(crate) fn look(
+        &mut self,
+        kinds: &Behaviours,
+        [len, observed]: [usize; 2],
+        now: [f32; TRAITS],
+    ) -> bool {
         let before = self.kind;
-        if observed < WINDOW {
+        if len < WINDOW {
             // A new series, or one whose past was forgotten, is of no kind yet.
             *self = Self::default();
             return before.is_some();
+        }
+        if observed < SAMPLES {
+            // Gaps look like something else; what was known stands.
+            return false;
         }
         self.looks = self.looks.saturating_add(1);
         let share = NEWS.max(1.0 / f32::from(self.looks));
@@ -91,11 +103,16 @@ mod tests {
     #[test]
     fn a_series_is_of_a_kind_once_its_window_is_whole() {
         let mut seen = Seen::default();
-        assert!(!seen.look(&two(), WINDOW - 1, [0.9; TRAITS]));
+        assert!(!seen.look(&two(), [WINDOW - 1; 2], [0.9; TRAITS]));
         assert_eq!(seen.kind(), None);
-        assert!(seen.look(&two(), WINDOW, [0.9; TRAITS]));
+        assert!(!seen.look(&two(), [WINDOW, SAMPLES - 1], [0.9; TRAITS]), "too many gaps");
+        assert!(seen.look(&two(), [WINDOW, SAMPLES], [0.9; TRAITS]));
         assert_eq!(seen.kind(), Some(1));
-        assert!(seen.look(&two(), 20, [0.9; TRAITS]), "forgotten");
+        for _ in 0..50 {
+            assert!(!seen.look(&two(), [WINDOW, SAMPLES - 1], [0.0; TRAITS]));
+        }
+        assert_eq!(seen.kind(), Some(1), "gaps change nothing");
+        assert!(seen.look(&two(), [20; 2], [0.9; TRAITS]), "forgotten");
         assert_eq!(seen.kind(), None);
     }
 
@@ -104,10 +121,10 @@ mod tests {
         let (mut seen, mut changes) = (Seen::default(), 0);
         for i in 0..400 {
             let x = if i % 2 == 0 { 0.47 } else { 0.53 };
-            changes += u32::from(seen.look(&two(), WINDOW, [x; TRAITS]));
+            changes += u32::from(seen.look(&two(), [WINDOW; 2], [x; TRAITS]));
         }
         assert_eq!(changes, 1, "only the first");
-        let after = (0..400).position(|_| seen.look(&two(), WINDOW, [1.0; TRAITS]));
+        let after = (0..400).position(|_| seen.look(&two(), [WINDOW; 2], [1.0; TRAITS]));
         assert!(
             after.is_some_and(|looks| (2..200).contains(&looks)),
             "a change that stays is followed: {after:?}"

@@ -188,6 +188,7 @@ impl Fleet {
     fn run(&mut self, series: usize) {
         let device = self.engine.info().driver;
         let _span = tracing::info_span!("accel::run", device, series).entered();
+        self.sets.iter_mut().for_each(Set::look);
         if self.fits {
             let fit = |set: &mut Set| set.refit(&mut self.engine, &self.exec, &self.plan);
             if let Err(error) = self.sets.iter_mut().try_for_each(fit) {

@@ -59,7 +59,7 @@ pub(crate) struct Group {
     scale: Lane,
     /// Lanes that have a sample.
     pub(crate) begun: [bool; LANES],
-    pub(crate) observed: [usize; LANES],
+    observed: [usize; LANES],
     readiness: [Readiness; LANES],
     /// Lowest, newest and highest sample of a lane that is cold.
     range: [[f32; 3]; LANES],

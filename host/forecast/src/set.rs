@@ -100,16 +100,21 @@ impl Set {
         });
     }
 
-    /// Fits the models whose turn it is, and looks at how those series behave.
-    pub(crate) fn refit(&mut self, engine: &mut Engine, exec: &Exec, plan: &Plan) -> Result<(), AccelError> {
+    /// Notes whose turn it is to be fitted, and looks at how those series behave.
+    pub(crate) fn look(&mut self) {
         self.due.clear();
         let due = |l: &usize| arima::due(&self.histories[*l], self.phases[*l]);
         self.due.extend((0..self.histories.len()).filter(due).map(|l| (l / LANES, l % LANES)));
         if let Some(bank) = &mut self.bank {
             for &(g, l) in &self.due {
-                bank.look(g * LANES + l, self.groups[g].observed[l], &self.groups[g]);
+                let history = &self.histories[g * LANES + l];
+                bank.look(g * LANES + l, [history.len(), history.observed()], &self.groups[g]);
             }
         }
+    }
+
+    /// Fits the models whose turn it is.
+    pub(crate) fn refit(&mut self, engine: &mut Engine, exec: &Exec, plan: &Plan) -> Result<(), AccelError> {
         let (histories, groups) = (&self.histories, &mut self.groups);
         let history = |group: usize, lane: usize| &histories[group * LANES + lane];
         arima::refit(engine, exec, &plan.horizons, &self.due, history, |g, take| take(&mut groups[g].models))

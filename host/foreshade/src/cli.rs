@@ -270,7 +270,7 @@ pub struct TrainArgs {
     /// Ids not to train on, one a line: bitbrains:411
     #[arg(long, value_name = "FILE")]
     pub exclude: Option<PathBuf>,
-    /// Start from these weights: a model, its folder, or a state dict of a torch.nn.LSTM in safetensors
+    /// Start the LSTM from these weights: a model, its folder, or a state dict of a torch.nn.LSTM in safetensors; feed-forward networks begin anew
     #[arg(long, value_name = "FILE|DIR")]
     pub init: Option<PathBuf>,
     /// Draws the first weights and the order of learning

@@ -145,7 +145,7 @@ impl Card {
             levels: LEVELS,
             groups,
             trained_on: TrainedOn {
-                what: "FNV-1a 64 of '<trace>:<id>', id = VM, gcd job or PlanetLab machine",
+                what: "FNV-1a 64 of '<trace>:<id>', id = VM, gcd job or PlanetLab machine; a network with kept_from has learnt from what the card of that model lists, too",
                 ids_sha256: sha256(all.join("\n").as_bytes()),
                 hashes,
             },

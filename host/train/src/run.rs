@@ -109,11 +109,23 @@ struct Data {
 /// See [`TrainError`]; the checkpoint of the last whole epoch stays.
 pub fn run(job: &Job, tell: &mut dyn FnMut(Event<'_>)) -> Result<Card, TrainError> {
     check_folder(job)?;
-    let init = job.init.as_deref().map(|p| read_init(p, &job.recipe)).transpose()?;
+    let (init, init_hash) = job.init.as_deref().map(|p| read_init(p, &job.recipe)).transpose()?.unzip();
     let data = gather(job)?;
-    let name = identify(job, &data, init.as_ref());
+    let name = identify(job, &data, init_hash);
     let mut tasks = Task::all(job.profile, job.member, job.recipe.behaviours);
     tasks.retain(|t| usable(&data.train, t.profile).next().is_some());
+    if tasks.is_empty() {
+        return Err(TrainError::Usage(
+            "--behaviours 0 leaves no feed-forward network to train; ask for some, or leave out --member mlp"
+                .into(),
+        ));
+    }
+    if job.member == Some(Member::Mlp) && matches!(init, Some(Init::Torch { .. })) {
+        return Err(TrainError::Usage(
+            "--member mlp keeps the LSTM of a model, and --init names a bare one; leave one of them out"
+                .into(),
+        ));
+    }
     let mut fits = resume(job, &name, &tasks)?;
     let run = Run { job, behaviours: kinds(job, &data, &tasks), data, init, name };
     let mut ahead = Ahead { done: 0, total: 0 };
@@ -192,9 +204,12 @@ fn check_folder(job: &Job) -> Result<(), TrainError> {
     }
 }
 
-fn read_init(path: &Path, recipe: &Recipe) -> Result<Init, TrainError> {
+/// The weights to start from, and a number for the file.
+fn read_init(path: &Path, recipe: &Recipe) -> Result<(Init, u64), TrainError> {
     let bytes = fs::read(path).map_err(|source| TrainError::Read { path: path.to_owned(), source })?;
-    Init::read(&bytes, recipe.width).map_err(|source| TrainError::Init { path: path.to_owned(), source })
+    let init = Init::read(&bytes, recipe.width)
+        .map_err(|source| TrainError::Init { path: path.to_owned(), source })?;
+    Ok((init, fnv1a64(&bytes)))
 }
 
 fn gather(job: &Job) -> Result<Data, TrainError> {
@@ -235,8 +250,8 @@ fn gather(job: &Job) -> Result<Data, TrainError> {
 }
 
 /// A name for data, recipe and beginning: a checkpoint is good for what it was made from, and for nothing else.
-fn identify(job: &Job, data: &Data, init: Option<&Init>) -> String {
-    let mut words = vec![format!("{:?} {:?}", job.recipe, job.member)];
+fn identify(job: &Job, data: &Data, init: Option<u64>) -> String {
+    let mut words = vec![format!("{:?} {:?} {init:?}", job.recipe, job.member)];
     for set in data.train.iter().chain(&data.judge) {
         let mut hash = 0u64;
         for s in &set.series {
@@ -251,15 +266,6 @@ fn identify(job: &Job, data: &Data, init: Option<&Init>) -> String {
             hash = hash.rotate_left(1) ^ fnv1a64(&bytes);
         }
         words.push(format!("{} {} {hash}", set.name, set.series.len()));
-    }
-    if let Some(init) = init {
-        for profile in Profile::ALL {
-            let task = Task { profile, net: Net::Lstm };
-            let mut rng = generator(0, task, 0);
-            let bits =
-                init.start(task, &mut rng).map(|(_, p)| p.iter().map(|v| v.to_bits()).collect::<Vec<_>>());
-            words.push(format!("{:x}", fnv1a64(format!("{bits:?}").as_bytes())));
-        }
     }
     format!("{:016x}", fnv1a64(words.join("\n").as_bytes()))
 }
@@ -378,7 +384,10 @@ impl Run<'_> {
                 }
             };
             keep(Net::Lstm, other.weights(profile));
-            if let (false, Some(mlps)) = (behaviours.contains_key(&profile), other.mlps(profile)) {
+            // Whoever wants none is given none, of a weight set that is trained.
+            let none = self.job.recipe.behaviours == 0 && fits.keys().any(|t| t.profile == profile);
+            if let (false, false, Some(mlps)) = (none, behaviours.contains_key(&profile), other.mlps(profile))
+            {
                 mlps.nets.iter().enumerate().for_each(|(k, weights)| keep(Net::Mlp(k), weights));
                 behaviours.insert(profile, mlps.behaviours.clone());
             }

@@ -327,6 +327,19 @@ fn one_kind_of_network_can_be_trained_alone() {
     assert_ne!(read.weights(Profile::Cpu), shipped.weights(Profile::Cpu));
 }
 
+#[test]
+fn who_wants_no_behaviours_gets_an_lstm_alone() {
+    let (_dir, job) = small();
+    let none = Recipe { behaviours: 0, ..job.recipe.clone() };
+    let job = Job { recipe: none, profile: Some(Profile::Cpu), ..job };
+    quiet(&job).unwrap();
+    let read = LstmModel::from_safetensors(&model(&job)).unwrap();
+    assert!(read.mlps(Profile::Cpu).is_none());
+    assert!(read.mlps(Profile::Other).is_some(), "what is not trained is as it was");
+    let nothing = Job { member: Some(Member::Mlp), force: true, ..job };
+    assert!(refused(&nothing).contains("--behaviours 0 leaves no feed-forward network"));
+}
+
 fn torch(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/torch").join(name)
 }

@@ -12,6 +12,8 @@ use common::{Lcg, fleet, usage, write_origins, write_trace};
 use foreshade_accel::{OpenOptions, open};
 use foreshade_forecast::lstm::LstmModel;
 use foreshade_forecast::run::{HORIZONS_S, Origins, Request, RunError, Summary, run};
+use foreshade_forecast::{Fleet, FleetConfig, SeriesProfile};
+use foreshade_types::{Horizon, Resource};
 use tempfile::tempdir;
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
@@ -70,6 +72,51 @@ fn the_number_of_threads_shows_nowhere() {
     for t in 0..60 {
         let points: Vec<f32> = series.iter().map(|s| s[t]).collect();
         assert_eq!(one.step(&points).unwrap(), two.step(&points).unwrap(), "tick {t}");
+    }
+}
+
+/// A fleet of these series, keyed by their number, with the shipped model.
+fn keyed(series: &[usize], threads: usize) -> Fleet {
+    let profile = |s: &usize| SeriesProfile { key: *s as u64, ..Resource::Cpu.into() };
+    let config = FleetConfig {
+        series: series.iter().map(profile).collect(),
+        horizons: vec![Horizon::Peak(6), Horizon::Step(1), Horizon::Step(12)],
+        cadence_s: 300,
+        threads,
+    };
+    let engine = open("cpu", &OpenOptions::default()).unwrap();
+    Fleet::new(config, Some(Arc::new(LstmModel::shipped().unwrap())), engine).unwrap()
+}
+
+/// Long enough that every series is heard by the network of its behaviour, and changes it: late starts, gaps, new levels.
+#[test]
+fn a_series_is_forecast_as_if_it_were_alone_whatever_behaves_beside_it() {
+    const TICKS: usize = 330;
+    let series: Vec<Vec<f32>> = (0..200).map(|s| usage(s, TICKS)).collect();
+    let sample = |s: usize, t: usize| {
+        if t < s % 40 || (s % 9 == 4 && t % 60 == 7) {
+            return f32::NAN;
+        }
+        let level = if s % 5 == 0 && t > 200 { 40.0 } else { 0.0 };
+        series[s][t] * (1.0 + (s % 7) as f32) / 4.0 + level
+    };
+    let all: Vec<usize> = (0..200).collect();
+    let backwards: Vec<usize> = (0..200).rev().collect();
+    let picked = [3, 64, 70, 130, 195];
+    let mut fleets = [keyed(&all, 1), keyed(&backwards, 2), keyed(&picked, 1)];
+    for t in 0..TICKS {
+        let [whole, turned, few] = [(0, &all[..]), (1, &backwards), (2, &picked)]
+            .map(|(i, which)| {
+                let points: Vec<f32> = which.iter().map(|s| sample(*s, t)).collect();
+                (i, points)
+            })
+            .map(|(i, points)| fleets[i].step(&points).unwrap().to_vec());
+        for s in 0..200 {
+            assert_eq!(whole[s], turned[199 - s], "series {s} at {t}, in another order");
+        }
+        for (i, s) in picked.into_iter().enumerate() {
+            assert_eq!(whole[s], few[i], "series {s} at {t}, with few others");
+        }
     }
 }
 

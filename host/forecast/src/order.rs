@@ -1,6 +1,6 @@
 //! Values of a ring in ascending order, kept by their slots.
 //!
-//! A slot is one byte, so six orders of a window take less memory than one copy of it, and a whole order fits three vectors:
+//! A slot is one byte, so an order takes a quarter of the memory of a sorted copy, and a whole one fits three vectors:
 //! the slot that leaves is found, and what lies between it and the new one moved, by looking at all of it without a branch.
 //! The new one's place is the number of values that are no larger, counted over the window where it lies in a row (see
 //! [`crate::history`]).

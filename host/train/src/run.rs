@@ -218,6 +218,12 @@ fn gather(job: &Job) -> Result<Data, TrainError> {
         Some(path) => {
             let text =
                 fs::read_to_string(path).map_err(|source| TrainError::Read { path: path.clone(), source })?;
+            if text.lines().any(|l| l.trim().starts_with("[[")) {
+                return Err(TrainError::Usage(format!(
+                    "--exclude {}: this is a file of stretches of time; `train` takes ids of things, one a line, as in bitbrains:411",
+                    path.display()
+                )));
+            }
             text.lines()
                 .map(str::trim)
                 .filter(|l| !l.is_empty() && !l.starts_with('#'))

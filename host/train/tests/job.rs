@@ -295,6 +295,10 @@ fn excluded_things_are_not_trained_on() {
     let got: BTreeSet<&str> =
         card["trained_on"]["hashes"].as_array().unwrap().iter().map(|h| h.as_str().unwrap()).collect();
     assert_eq!(got, [hash("fleet:0"), hash("fleet:3")].iter().map(String::as_str).collect());
+    let stretches = dir.path().join("stretches.toml");
+    fs::write(&stretches, "[[exclude]]\nvm = \"1\"\n").unwrap();
+    let wrong = Job { exclude: Some(stretches), out: dir.path().join("other"), ..job };
+    assert!(refused(&wrong).contains("this is a file of stretches of time"), "the other commands' exclusions");
 }
 
 /// The profile that is not trained comes from the shipped model, to the bit.

@@ -114,7 +114,7 @@ impl<'a> Book<'a> {
             ("compared", r.compared()),
         ];
         if r.worth.is_told() {
-            rows.push(("worth", r.worth.to_string()));
+            rows.push(("worth", r.worth.to_string().trim_start_matches("worth ").to_owned()));
         }
         for x in &r.rejected {
             rows.push(("not", format!("{}: {}", x.alternative.name(), x.why.text())));

@@ -298,7 +298,10 @@ fn excluded_things_are_not_trained_on() {
     let stretches = dir.path().join("stretches.toml");
     fs::write(&stretches, "[[exclude]]\nvm = \"1\"\n").unwrap();
     let wrong = Job { exclude: Some(stretches), out: dir.path().join("other"), ..job };
-    assert!(refused(&wrong).contains("this is a file of stretches of time"), "the other commands' exclusions");
+    assert!(
+        refused(&wrong).contains("this is a file of stretches of time"),
+        "the other commands' exclusions"
+    );
 }
 
 /// The profile that is not trained comes from the shipped model, to the bit.

@@ -97,7 +97,7 @@ fn a_series_is_forecast_as_if_it_were_alone_whatever_behaves_beside_it() {
         if t < s % 40 || (s % 9 == 4 && t % 60 == 7) {
             return f32::NAN;
         }
-        let level = if s % 5 == 0 && t > 200 { 40.0 } else { 0.0 };
+        let level = if s.is_multiple_of(5) && t > 200 { 40.0 } else { 0.0 };
         series[s][t] * (1.0 + (s % 7) as f32) / 4.0 + level
     };
     let all: Vec<usize> = (0..200).collect();

@@ -20,7 +20,7 @@ use crate::sheet::Sheet;
 
 /// Longest a build may take, the first one included.
 const BUILD_LIMIT_S: u64 = 1200;
-/// Copies at most: each holds its own build of the dependencies, some 3 GB.
+/// Copies at most: each holds its own build, some 3 GB.
 const COPIES_MAX: usize = 2;
 /// Longest a mutated test may run; one that hangs has noticed the mutant.
 const TEST_LIMIT_S: u64 = 180;
@@ -178,6 +178,9 @@ impl Tree<'_> {
         let mut cmd = self.house.command("cargo");
         cmd.current_dir(tree_root(self.house, self.copy))
             .env("CARGO_TARGET_DIR", target(self.house, self.copy))
+            // One crate is built again and again; nobody debugs it.
+            .env("CARGO_INCREMENTAL", "1")
+            .env("CARGO_PROFILE_DEV_DEBUG", "0")
             .arg("test")
             .args(before)
             .args(test.split_whitespace());
@@ -253,8 +256,8 @@ fn target(house: &House, copy: usize) -> PathBuf {
     house.target.join(format!("bite/target-{copy}"))
 }
 
-/// Starts the copy's build from the dependencies that the tests have just built. Cargo takes what it can use: the crates
-/// of the house are built again, since each file of the copy is written after this.
+/// Starts the copy's build from the dependencies that the tests have just built. The crates of the house are left out:
+/// they are built again anyhow, and with their tests they are most of the bytes.
 fn seed(house: &House, copy: usize) -> Result<()> {
     let (from, to) = (house.target.join("debug"), target(house, copy).join("debug"));
     if to.exists() || !from.exists() {
@@ -264,17 +267,31 @@ fn seed(house: &House, copy: usize) -> Result<()> {
     if tree.exists() {
         std::fs::remove_dir_all(&tree)?;
     }
-    std::fs::create_dir_all(&to)?;
-    let mut cp = house.command("cp");
-    cp.args(["-a", "--reflink=auto"]);
     for part in ["deps", "build", ".fingerprint"] {
-        cp.arg(from.join(part));
-    }
-    if !run(cp.arg(&to), Show::Nothing, BUILD_LIMIT_S)?.ok() {
-        // Only time is lost; half a copy would be worse than none.
-        std::fs::remove_dir_all(&to)?;
+        let (from, to) = (from.join(part), to.join(part));
+        std::fs::create_dir_all(&to)?;
+        let mut cp = house.command("cp");
+        // Cargo compares the times.
+        cp.args(["-a", "--reflink=auto", "-t"]).arg(&to);
+        for entry in std::fs::read_dir(&from)? {
+            let entry = entry?;
+            if is_dependency(part, &entry.file_name().to_string_lossy()) {
+                cp.arg(entry.path());
+            }
+        }
+        if !run(&mut cp, Show::Nothing, BUILD_LIMIT_S)?.ok() {
+            // Only time is lost; half a copy would be worse than none.
+            std::fs::remove_dir_all(target(house, copy))?;
+            return Ok(());
+        }
     }
     Ok(())
+}
+
+/// Does this entry of a folder of cargo's target belong to a crate of others? Test programs have no `lib` before them.
+fn is_dependency(part: &str, name: &str) -> bool {
+    let library = part != "deps" || name.starts_with("lib") || name.ends_with(".d");
+    library && !name.contains("foreshade") && !name.starts_with("xtask")
 }
 
 /// Brings the copy up to date: files that differ are written, files that are gone are removed. Says how many differed.
@@ -313,11 +330,20 @@ fn remove_others(root: &Path, dir: &Path, keep: &BTreeSet<&Path>) -> Result<()> 
 
 #[cfg(test)]
 mod tests {
-    use super::{aligned, mutate, parse, verdict};
+    use super::{aligned, is_dependency, mutate, parse, verdict};
     use crate::run::Done;
 
     fn done(code: i32, stdout: &str, stderr: &str, timed_out: bool) -> Done {
         Done { code: Some(code), timed_out, stdout: stdout.into(), stderr: stderr.into(), seconds: 1.0 }
+    }
+
+    #[test]
+    fn only_what_others_wrote_is_copied() {
+        assert!(is_dependency("deps", "libserde-0123456789abcdef.rlib"));
+        assert!(is_dependency(".fingerprint", "serde-0123456789abcdef"));
+        assert!(!is_dependency("deps", "libforeshade_plan-0123456789abcdef.rlib"));
+        assert!(!is_dependency("deps", "scenarios-0123456789abcdef"));
+        assert!(!is_dependency("build", "foreshade-kernels-0123456789abcdef"));
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl Lane {
             Self::Devices => 100.0,
             Self::Demo => 320.0,
             Self::BenchBridge => 90.0,
-            Self::Bite => 900.0,
+            Self::Bite => 1500.0,
         }
     }
 

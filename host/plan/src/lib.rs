@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Precedence within a tick: relief of a host that is forecast to run over ([`relief`]), then the end of earlier relief
-//! ([`shadow`]), shadows that come with their VMs ([`auto`]), then each VM's allocation ([`allocate`]), bounded by the fair share where nothing else helped
+//! ([`traffic`], [`shadow`]), shadows that come with their VMs ([`auto`]), then each VM's allocation ([`allocate`]), bounded by the fair share where nothing else helped
 //! ([`fairshare`]). The rules draw nothing at random: the same input gives the same plan.
 
 mod allocate;
@@ -23,6 +23,7 @@ mod policy;
 mod relief;
 mod report;
 mod shadow;
+mod traffic;
 mod worth;
 
 pub use budget::{Budget, CoolDown};

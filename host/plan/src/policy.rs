@@ -52,6 +52,10 @@ pub struct Policy {
     pub shift_percent: u8,
     /// Traffic comes back when the host's peak with it stays under this share of its CPU, percent.
     pub shift_back_percent: u64,
+    /// At least this far below the limit at which it was shifted, percent of the host's CPU: the band of the hysteresis.
+    pub shift_band_percent: u64,
+    /// And only after its host could have carried it for this many ticks in a row.
+    pub shift_dwell_ticks: u64,
     /// A shadow that was not needed for this many ticks is suspended: it keeps its memory and holds no CPU.
     pub shadow_idle_ticks: u64,
     /// A shadow that was suspended for this many ticks is terminated; 0 = it is terminated instead of suspended.
@@ -120,6 +124,8 @@ impl Default for Policy {
             shadow_creation_threshold_permille: 990,
             shift_percent: 50,
             shift_back_percent: 88,
+            shift_band_percent: 5,
+            shift_dwell_ticks: 2,
             shadow_idle_ticks: 3,
             shadow_suspend_ticks: 12,
             max_shadow_age_ticks: 72,
@@ -196,6 +202,7 @@ impl Policy {
         percent("host_limit_percent", self.host_limit_percent)?;
         percent("target_limit_percent", self.target_limit_percent)?;
         percent("shift_back_percent", self.shift_back_percent)?;
+        percent("shift_band_percent", self.shift_band_percent)?;
         is((1..=90).contains(&self.shift_percent), "shift_percent", self.shift_percent.into(), "1 to 90")?;
         is(self.margin_percent <= 1000, "margin_percent", self.margin_percent, "0 to 1000")?;
         percent("shadow_idle_budget_percent", self.shadow_idle_budget_percent)?;
@@ -213,6 +220,7 @@ impl Policy {
             ("migration_window_ticks", self.migration_window_ticks),
             ("cold_start_s", self.cold_start_s),
             ("shadow_cost_cap_millicores", self.shadow_cost_cap_millicores),
+            ("shift_dwell_ticks", self.shift_dwell_ticks),
             ("shadow_idle_ticks", self.shadow_idle_ticks),
             ("shadow_suspend_ticks", self.shadow_suspend_ticks),
             ("max_shadow_age_ticks", self.max_shadow_age_ticks),

@@ -1,18 +1,15 @@
-//! What becomes of shadows that are there: traffic comes back when the host can carry it again; a shadow that nobody needs
+//! What becomes of shadows that are there: one that serves traffic is tended by [`crate::traffic`]; one that nobody needs
 //! is suspended and later terminated; one whose VM is stopped, or that failed, is terminated at once. Which of these an
 //! event leads to is for the state machine ([`crate::lifecycle`]) to say; here its effects become actions with reasons.
 
-use foreshade_types::{
-    Action, Allocation, Alternative, HoldReason, Millicores, Reason, Rejected, Resource, Rule, ShadowPhase,
-    VmId, Worth,
-};
+use foreshade_types::{Action, HoldReason, Reason, Resource, Rule, ShadowPhase, VmId, Worth};
 
 use crate::lifecycle::{Effect, End, Event, Shadow, due, step};
 use crate::relief::{Scored, relieved};
 use crate::report::{Draft, Planned};
-use crate::{PlanInput, Policy, VmView};
+use crate::{PlanInput, Policy, VmView, traffic};
 
-/// The shadows that are needed at this tick: those in use, those of VMs whose policy gives them one, and those whose host
+/// The shadows that are needed at this tick: those whose traffic has no way home yet, those of VMs whose policy gives them one, and those whose host
 /// may run over, as long as they are worth what they cost. The rest begin to idle.
 pub fn needed_shadows(input: &PlanInput<'_>, scores: &[crate::MoveScore], policy: &Policy) -> Vec<VmId> {
     let scored: Vec<_> = crate::candidates(input, policy).into_iter().zip(scores.iter().copied()).collect();
@@ -23,7 +20,7 @@ pub fn needed_shadows(input: &PlanInput<'_>, scores: &[crate::MoveScore], policy
 fn is_needed(input: &PlanInput<'_>, v: &VmView, s: Shadow, scored: &[Scored], policy: &Policy) -> bool {
     match s.phase {
         _ if v.stopped => false,
-        ShadowPhase::Active => true,
+        ShadowPhase::Active => traffic::is_needed_there(input, v, scored, policy),
         ShadowPhase::Suspended | ShadowPhase::Failed | ShadowPhase::Terminated => false,
         _ if policy.keeps_shadows() => true,
         ShadowPhase::Ready => {
@@ -58,15 +55,7 @@ pub(crate) fn wind_down(input: &PlanInput<'_>, scored: &[Scored], policy: &Polic
             continue;
         }
         match s.phase {
-            ShadowPhase::Active => {
-                let home = scored.iter().find(|(q, _)| q.vm == v.id && q.back).map(|(_, s)| s.target);
-                let back = home
-                    .and_then(|after| shift_back(input, v, after.at(policy.host_quantile_permille), policy));
-                if let Some(p) = back.or_else(|| regrow(v, s.share_percent, s.size, input.cadence_s, policy))
-                {
-                    draft.act(p);
-                }
-            }
+            ShadowPhase::Active => traffic::tend(input, v, s, scored, policy, draft),
             _ => by_the_clock(input, v, s, scored, policy, draft),
         }
     }
@@ -128,41 +117,4 @@ fn end(
         rejected: vec![],
     };
     Planned { vm: v.id, host: v.host, action, reason }
-}
-
-fn shift_back(input: &PlanInput<'_>, v: &VmView, peak_after: u64, policy: &Policy) -> Option<Planned> {
-    let threshold = input.host(v.host)?.cpu.0 * policy.shift_back_percent / 100;
-    let reason = Reason {
-        rule: Rule::PeakPassed,
-        resource: Resource::Cpu,
-        quantile_permille: policy.host_quantile_permille,
-        horizon_s: 0,
-        predicted: peak_after,
-        threshold,
-        worth: Worth::default(),
-        rejected: vec![Rejected { alternative: Alternative::Hold, why: HoldReason::WouldIdle }],
-    };
-    let action = Action::ShiftBack { size: policy.shadow_size(v) };
-    (peak_after <= threshold).then_some(Planned { vm: v.id, host: v.host, action, reason })
-}
-
-/// The shadow's allocation follows its share of the forecast, as the primary's does.
-fn regrow(v: &VmView, share_percent: u8, size: Allocation, step_s: u32, policy: &Policy) -> Option<Planned> {
-    let (bound, quantile_permille) = v.cpu.step.priced(policy.contention_price_millicores);
-    let need = (bound * u64::from(share_percent)).div_ceil(100);
-    let need = Millicores(need).max(policy.shadow_size(v).cpu);
-    let close =
-        need.0 * 100 <= size.cpu.0 * (100 + policy.grow_band_percent) && need.0 * 100 >= size.cpu.0 * 75;
-    let reason = Reason {
-        rule: if need > size.cpu { Rule::DemandAboveAllocation } else { Rule::AllocationAboveDemand },
-        resource: Resource::Cpu,
-        quantile_permille,
-        horizon_s: step_s,
-        predicted: need.0,
-        threshold: size.cpu.0,
-        worth: Worth::default(),
-        rejected: vec![],
-    };
-    let action = Action::ShiftTraffic { share_percent, size: Allocation { cpu: need, ..size } };
-    (!close).then_some(Planned { vm: v.id, host: v.host, action, reason })
 }

@@ -82,7 +82,7 @@ proptest! {
 #[test]
 fn a_run_with_faults_goes_through_every_phase() {
     let text =
-        script(10, &[(30, 6, vec![(0, 175, 4), (1, 205, 4)]), (30, 6, vec![])], (false, 40_000, 3, 30));
+        script(10, &[(30, 6, vec![(0, 175, 4), (1, 186, 4)]), (30, 6, vec![])], (false, 40_000, 3, 30));
     let seen = agree(&run(&Script::parse(&text).unwrap()).unwrap()).unwrap();
     let phases: BTreeSet<_> = seen.iter().map(|s| s.0).collect();
     use ShadowPhase::{Active, Draining, Provisioning, Ready, Suspended, Syncing};

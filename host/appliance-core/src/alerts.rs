@@ -271,6 +271,7 @@ mod tests {
             first_decision: Tick(0),
             last: Tick(9),
             policy: Policy::default(),
+            site: foreshade_plan::Site::default(),
             backend: "cpu".into(),
             threads,
             follow: None,

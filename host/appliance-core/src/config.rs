@@ -1,7 +1,7 @@
 //! What the appliance is told about its fleet before the first sample.
 
-use foreshade_plan::Policy;
 use foreshade_plan::lifecycle::Place;
+use foreshade_plan::{Policy, Site};
 use foreshade_types::{HostId, Mebibytes, Millicores, Pool, RackId, Resource, Tick, VmId, VmSize};
 
 /// One host.
@@ -69,6 +69,8 @@ pub struct CoreConfig {
     pub last: Tick,
     /// The planner's settings.
     pub policy: Policy,
+    /// What people have laid down about hosts and VMs.
+    pub site: Site,
     /// The device that forecasts run on, for the account.
     pub backend: String,
     /// Threads of the forecaster.

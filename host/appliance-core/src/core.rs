@@ -575,9 +575,17 @@ impl Core {
         // What reasons name as the horizon of a resize: 5 s, not the 1 s between fast samples.
         let cadence_s = self.config.cadence_s * next_steps;
         let tick_ms = self.config.tick_ms();
-        let (rack_id, hosts) = (spec.id, view.hosts.clone());
-        let rack =
-            PlanInput { rack: rack_id, tick, vms: &[], hosts: &hosts, cadence_s, tick_ms, migrations_left };
+        let (rack_id, hosts, site) = (spec.id, view.hosts.clone(), &self.config.site);
+        let rack = PlanInput {
+            rack: rack_id,
+            tick,
+            vms: &[],
+            hosts: &hosts,
+            cadence_s,
+            tick_ms,
+            migrations_left,
+            site,
+        };
         let input = PlanInput { vms: &view.vms, ..rack };
         let scores = scene.scores(&input, &view);
         let needed = needed_shadows(&input, &scores, &self.config.policy);

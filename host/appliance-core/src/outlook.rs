@@ -324,6 +324,7 @@ mod tests {
             first_decision: Tick(0),
             last: Tick(9),
             policy: foreshade_plan::Policy::default(),
+            site: foreshade_plan::Site::default(),
             backend: "cpu".into(),
             threads: 1,
             follow: None,

@@ -85,6 +85,7 @@ impl Scene<'_> {
             stale_ticks: s.last_sample.map_or(u64::MAX, |t| self.tick.since(t)),
             shadow: s.shadow,
             migrating: s.flags.has(Flags::MIGRATING) || s.moving_to.is_some(),
+            moving_to: s.moving_to,
             cool_down: s.rest.rests(self.tick),
             stopped: s.flags.has(Flags::STOPPED),
             customer: self.config.vms.get(id.index()).and_then(|v| v.customer),

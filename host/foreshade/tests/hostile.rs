@@ -42,6 +42,7 @@ fn config() -> CoreConfig {
         first_decision: Tick(0),
         last: LAST,
         policy: Policy { mode: Mode::Auto, ..Policy::default() },
+        site: Default::default(),
         backend: "cpu".into(),
         threads: 1,
         follow: None,

@@ -34,6 +34,10 @@ pub(crate) fn allocate(input: &PlanInput<'_>, policy: &Policy, draft: &mut Draft
     let levels: BTreeMap<_, _> =
         input.hosts.iter().filter_map(|h| host_level(input, h.id).map(|l| (h.id, l))).collect();
     for v in input.vms {
+        if input.site.rules.is_opted_out(v.id) {
+            draft.hold(v.id, HoldReason::OptedOut);
+            continue;
+        }
         let away = away_percent(v, draft);
         match resize(v, away, levels.get(&v.host).copied(), input.cadence_s, policy) {
             Ok((action, reason)) => draft.act(Planned { vm: v.id, host: v.host, action, reason }),

@@ -1,11 +1,12 @@
 //! Shadows that come with their VMs, where the policy says so: fail-over wants one before anything is forecast.
 
 use foreshade_types::{
-    Action, Alternative, HoldReason, HostId, Mebibytes, Millicores, Pool, Readiness, Reason, Rejected,
+    Action, Alternative, HoldReason, HostId, Mebibytes, Millicores, Part, Pool, Readiness, Reason, Rejected,
     Resource, Rule, Worth,
 };
 
 use crate::report::{Draft, Planned};
+use crate::rules::keeps_rules;
 use crate::{HostView, PlanInput, Policy, VmView};
 
 /// Plans a shadow for every VM that has none, as far as the budgets go; by id, so that the same VMs have theirs first.
@@ -20,7 +21,7 @@ pub(crate) fn with_primaries(input: &PlanInput<'_>, policy: &Policy, draft: &mut
         if draft.planned(v.id).next().is_some() {
             continue;
         }
-        match choose(input, v, policy, shadows, made, &promised) {
+        match choose(input, v, policy, (shadows, made), &promised, draft) {
             Ok(h) => {
                 let size = policy.shadow_size(v);
                 shadows += 1;
@@ -38,10 +39,13 @@ fn choose<'a>(
     input: &PlanInput<'a>,
     v: &VmView,
     policy: &Policy,
-    shadows: usize,
-    made: Millicores,
+    (shadows, made): (usize, Millicores),
     promised: &[(HostId, Mebibytes)],
+    draft: &Draft,
 ) -> Result<&'a HostView, HoldReason> {
+    if input.site.rules.is_opted_out(v.id) {
+        return Err(HoldReason::OptedOut);
+    }
     if v.stopped {
         return Err(HoldReason::Stopped);
     }
@@ -65,6 +69,7 @@ fn choose<'a>(
     let given = |h: &HostView| promised.iter().filter(|p| p.0 == h.id).map(|p| p.1).sum::<Mebibytes>();
     let fits = |h: &&HostView| {
         input.may_shadow(v, h)
+            && keeps_rules(input, draft, v.id, Part::Shadow, h.id)
             && (h.memory_load + given(h) + size.memory).0 <= h.memory.0 * 95 / 100
             && h.peak.at(policy.host_quantile_permille) + size.cpu.0
                 <= h.cpu.0 * policy.target_limit_percent / 100

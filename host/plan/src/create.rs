@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 
 use foreshade_types::{
-    Action, Alternative, HoldReason, Reason, Rejected, Resource, Rule, ShadowPhase, Worth,
+    Action, Alternative, HoldReason, Part, Reason, Rejected, Resource, Rule, ShadowPhase, Worth,
 };
 
 use crate::lifecycle::{Event, step};
 use crate::relief::{Round, With, best, fitting, relieved};
 use crate::report::{Draft, Planned};
+use crate::rules::keeps_rules;
 use crate::{HostView, PlanInput, Policy, VmView};
 
 /// Why not a migration.
@@ -36,7 +37,8 @@ impl Round<'_> {
         if full && gives_way.is_none() {
             return Err(HoldReason::ShadowBudget);
         }
-        let moves = fitting(input, self.scored, policy, h, policy.shift_percent, With::Nothing);
+        let mut moves = fitting(input, self.scored, policy, h, policy.shift_percent, With::Nothing);
+        moves.retain(|m| keeps_rules(input, draft, m.vm.id, Part::Shadow, m.to));
         let m = best(moves, policy.host_limit(h), &self.taken, false).ok_or(HoldReason::NoBeneficialMove)?;
         let size = policy.shadow_size(m.vm);
         policy.affords(input, size, self.made)?;

@@ -1,9 +1,10 @@
 //! What the planner sees: one rack at one tick, in integers on the planning grid.
 
 use foreshade_types::{
-    Allocation, HostId, Mebibytes, Millicores, Pool, Quantiles, RackId, Readiness, Tick, VmId, VmSize,
+    Allocation, HostId, Mebibytes, Millicores, Part, Pool, Quantiles, RackId, Readiness, Tick, VmId, VmSize,
 };
 
+use crate::Site;
 use crate::lifecycle::Shadow;
 
 /// Upper quantiles of a forecast in millicores or MiB, rounded up to [`Bound::GRID`]: devices that differ by less than
@@ -114,6 +115,8 @@ pub struct VmView {
     pub moves: u32,
     /// A migration is under way.
     pub migrating: bool,
+    /// Where that migration goes, if it was asked for here.
+    pub moving_to: Option<HostId>,
     /// May it be moved again?
     pub cool_down: bool,
 }
@@ -167,6 +170,8 @@ pub struct PlanInput<'a> {
     pub tick_ms: u64,
     /// Migrations that may still be started this tick.
     pub migrations_left: u32,
+    /// What people have laid down.
+    pub site: &'a Site,
 }
 
 impl PlanInput<'_> {
@@ -178,12 +183,20 @@ impl PlanInput<'_> {
     /// May `h` carry a shadow of `v`: a host of its pools that no fault shares with its primary?
     pub fn may_shadow(&self, v: &VmView, h: &HostView) -> bool {
         let home = self.host(v.host).map(|p| p.domain);
-        h.up && h.id != v.host && home != Some(h.domain) && h.pool.takes_shadow(v.customer)
+        h.up && h.id != v.host
+            && home != Some(h.domain)
+            && h.pool.takes_shadow(v.customer)
+            && self.ruled(v.id, Part::Shadow, h.id).is_ok()
     }
 
     /// May `h` carry `v` itself?
     pub fn may_move(&self, v: &VmView, h: &HostView) -> bool {
-        h.up && h.id != v.host && h.pool.takes_vm(v.customer)
+        self.takes(v, h) && self.ruled(v.id, Part::Primary, h.id).is_ok()
+    }
+
+    /// The VM's row.
+    pub fn vm(&self, id: VmId) -> Option<&VmView> {
+        self.vms.binary_search_by_key(&id, |v| v.id).ok().map(|i| &self.vms[i])
     }
 
     /// The host's row.

@@ -22,7 +22,9 @@ pub mod lifecycle;
 mod policy;
 mod relief;
 mod report;
+mod rules;
 mod shadow;
+mod site;
 mod traffic;
 mod worth;
 
@@ -32,6 +34,7 @@ pub use policy::{Mode, Policy, PolicyError};
 pub use relief::candidates;
 pub use report::{Plan, PlanReport, Planned, Verdict};
 pub use shadow::needed_shadows;
+pub use site::Site;
 
 /// Decides for one rack and one tick. `scores[i]` answers the i-th query of [`candidates`] on the same input; a missing
 /// score counts as "no room".

@@ -4,11 +4,12 @@
 use std::collections::BTreeSet;
 
 use foreshade_types::{
-    Action, Allocation, Alternative, HoldReason, HostId, Mebibytes, Millicores, Pool, Readiness, Reason,
-    Rejected, Resource, Rule, ShadowPhase, VmId, Worth,
+    Action, Allocation, Alternative, HoldReason, HostId, Mebibytes, Millicores, Part, Pool, Readiness,
+    Reason, Rejected, Resource, Rule, ShadowPhase, VmId, Worth,
 };
 
 use crate::report::{Draft, Planned};
+use crate::rules::keeps_rules;
 use crate::{Bound, Budget, HostView, MoveQuery, MoveScore, PlanInput, Policy, VmView};
 
 /// VMs of an overrun host that are scored, and targets for each.
@@ -38,8 +39,10 @@ impl Policy {
 }
 
 /// Why a VM may not be moved now; `None` = it may.
-fn blocked(v: &VmView, policy: &Policy) -> Option<HoldReason> {
-    if v.stopped {
+pub(crate) fn blocked(input: &PlanInput<'_>, v: &VmView, policy: &Policy) -> Option<HoldReason> {
+    if input.site.rules.is_opted_out(v.id) {
+        Some(HoldReason::OptedOut)
+    } else if v.stopped {
         Some(HoldReason::Stopped)
     } else if v.readiness == Readiness::Cold {
         Some(HoldReason::Cold)
@@ -73,7 +76,7 @@ pub fn candidates(input: &PlanInput<'_>, policy: &Policy) -> Vec<MoveQuery> {
     }
     for h in input.hosts.iter().filter(|h| policy.prepares(h)) {
         let mut vms: Vec<_> = input.vms.iter().filter(|v| v.host == h.id && v.shadow.is_none()).collect();
-        vms.retain(|v| blocked(v, policy).is_none());
+        vms.retain(|v| blocked(input, v, policy).is_none());
         vms.sort_by_key(|v| (std::cmp::Reverse(v.cpu.peak.q95), v.id));
         let mut targets: Vec<_> = input.hosts.iter().collect();
         targets.sort_by_key(|t| (t.peak.q95, t.id));
@@ -216,7 +219,8 @@ pub(crate) fn relieve(input: &PlanInput<'_>, scored: &[Scored], policy: &Policy,
             if policy.relieves(h) { round.due(input, h, draft) } else { round.prepare(input, h, draft) };
         if let Err(why) = done {
             draft.unrelieved.push((h.id, why));
-            input.vms.iter().filter(|v| v.host == h.id).for_each(|v| draft.hold(v.id, why));
+            let why = |v| input.held_by_rule(v).unwrap_or(why);
+            input.vms.iter().filter(|v| v.host == h.id).for_each(|v| draft.hold(v.id, why(v)));
         }
     }
 }
@@ -264,7 +268,8 @@ impl Round<'_> {
         draft: &mut Draft,
         no_shadow: HoldReason,
     ) -> Result<(), HoldReason> {
-        let moves = fitting(input, self.scored, self.policy, h, 100, With::Nothing);
+        let mut moves = fitting(input, self.scored, self.policy, h, 100, With::Nothing);
+        moves.retain(|m| keeps_rules(input, draft, m.vm.id, Part::Primary, m.to));
         let m =
             best(moves, self.policy.host_limit(h), &self.taken, true).ok_or(HoldReason::NoBeneficialMove)?;
         if !self.budget.take() {

@@ -8,8 +8,8 @@ use foreshade_appliance_core::{
 use foreshade_enact::fakes::rack::Totals;
 use foreshade_enact::{Desk, Hypervisor, Observed};
 use foreshade_forecast::{ForecastError, Held, ResourceScore};
-use foreshade_plan::Policy;
 use foreshade_plan::baseline::{Baseline, BaselinePolicy, BaselineVm};
+use foreshade_plan::{Policy, Site};
 use foreshade_types::{Action, ControllerId, Decision, RackId, Reason, Resource, Rule, Tick, VmId};
 use foreshade_wire::WireError;
 use thiserror::Error;
@@ -51,6 +51,7 @@ pub fn core_config(fleet: &Fleet, policy: &Policy, backend: &str, threads: usize
         first_decision: fleet.first_decision(),
         last: fleet.last,
         policy: policy.clone(),
+        site: Site::default(),
         backend: backend.into(),
         threads,
         follow: None,

@@ -20,6 +20,11 @@
 //!   stopped from 160 to 170        suspended by its owner; without `to`, for good
 //!   behind from 160 to 170         the copy that its shadow holds lags; or: corrupt
 //!   customer 7                     whose it is
+//!   apart GROUP [domain]           no two of a group on one host (in one domain), their shadows included
+//!   together GROUP                 all of a group on the same host
+//!   pin 0 1                        it and its shadow run on these hosts only
+//!   opt-out                        it is never moved, resized or given a shadow
+//!   carried 1 at 150               somebody moves it by hand between the samples of a tick and its decisions
 //! host 2 pool shadow domain 1      a host that is not like the rest: pool general, shadow or dedicated 7
 //! host 2 lost 160                  it carries shadows alone and is lost at a tick
 //! show all | moves | totals        moves leaves resizes out; each tick they are counted
@@ -27,6 +32,8 @@
 
 mod run;
 mod script;
+mod site;
 
 pub use run::{Run, RunError, Step, run};
 pub use script::{HostKind, Part, Script, ScriptError, Series, Show, VmScript};
+pub use site::VmRules;

@@ -435,3 +435,70 @@ fn the_shadows_of_a_lost_host_fail_and_are_made_elsewhere() {
     assert_eq!(again.len(), lost.len());
     assert!(again.iter().all(|m| m.2 == HostId(3)), "{made:?}");
 }
+
+fn migrations(r: &Run) -> Vec<(u64, u32, HostId)> {
+    let to = |d: &foreshade_types::Decision| match d.action {
+        Action::Migrate { to } => Some((d.caused_by.0, d.vm.0, to)),
+        _ => None,
+    };
+    r.decisions("migrate").filter_map(to).collect()
+}
+
+#[test]
+fn vms_that_stay_apart_are_not_moved_together_over_the_whole_plan() {
+    let r = play("apart-while-relieved");
+    let mut hosts: Vec<_> = r.script.vms.iter().map(|v| v.host).collect();
+    assert!(!migrations(&r).is_empty());
+    for (_, vm, to) in migrations(&r) {
+        hosts[vm as usize] = to;
+        let db = [hosts[0], hosts[2], hosts[3]];
+        assert!(db[0] != db[1] && db[0] != db[2] && db[1] != db[2], "{:?}", migrations(&r));
+    }
+    let seen = |s: &foreshade_sim::scenario::Step| [0, 2, 3].map(|vm| s.observed[vm].host);
+    assert!(r.steps.iter().map(seen).all(|h| h[0] != h[1] && h[0] != h[2] && h[1] != h[2]));
+    // Without the rule both would have gone where db2 is.
+    let mut free = r.script.clone();
+    free.vms.iter_mut().for_each(|v| v.rules.apart.clear());
+    assert!(migrations(&run(&free).unwrap()).iter().any(|(_, _, to)| *to == HostId(2)));
+}
+
+#[test]
+fn pins_opt_outs_and_company_are_kept_while_a_host_runs_over() {
+    let r = play("pinned-and-opted-out");
+    let moved: Vec<_> = migrations(&r).into_iter().map(|(_, vm, to)| (vm, to)).collect();
+    assert_eq!(moved, [(0, HostId(2))]);
+    assert!(r.steps.iter().flat_map(|s| &s.decisions).all(|d| d.vm != VmId(1)), "nothing is done to it");
+    let r = play("pinned-for-good");
+    assert_eq!(migrations(&r), []);
+    let full = &r.steps[r.steps.len() - 2];
+    for why in [HoldReason::Pinned, HoldReason::OptedOut] {
+        assert_eq!(full.holds.get(&why), Some(&1), "{:?}", full.holds);
+    }
+    assert_eq!(full.holds.get(&HoldReason::Together), Some(&2), "{:?}", full.holds);
+}
+
+#[test]
+fn a_move_that_was_right_when_planned_is_refused_when_it_is_wrong() {
+    let r = play("moved-by-hand");
+    let first = r.steps.iter().find(|s| s.tick.0 == 150).unwrap();
+    let tried = first.decisions.iter().zip(&first.outcomes);
+    let tried: Vec<_> = tried.filter(|(d, _)| d.action == Action::Migrate { to: HostId(1) }).collect();
+    assert_eq!(tried.len(), 1);
+    assert_eq!(tried[0].1.kind, foreshade_types::OutcomeKind::Precondition);
+    assert!(r.steps.iter().all(|s| s.observed[0].host != s.observed[2].host));
+    assert_eq!(migrations(&r).last(), Some(&(151, 0, HostId(1))), "and made when it is right again");
+    assert_eq!(r.totals.migrations, 1);
+}
+
+#[test]
+fn shadows_of_vms_that_stay_apart_stay_apart() {
+    let r = play("shadows-stay-apart");
+    let domain = |h: HostId| r.script.kinds[&h.0].domain;
+    let on = |d: &foreshade_types::Decision| match d.action {
+        Action::CreateShadow { host, .. } => Some((d.vm, domain(host))),
+        _ => None,
+    };
+    let made: Vec<_> = r.decisions("create-shadow").filter_map(on).collect();
+    assert_eq!(made.len(), 1, "one chassis is left for shadows: {made:?}");
+    assert_eq!(r.steps[3].holds.get(&HoldReason::NoShadowHost), Some(&2));
+}

@@ -165,11 +165,19 @@ pub enum HoldReason {
     Stopped = 20,
     /// The VM may be away for as long as a cold start takes.
     DowntimeTolerated = 21,
+    /// Its owner wants it left alone.
+    OptedOut = 30,
+    /// It is pinned to hosts that cannot take it, or to its own.
+    Pinned = 31,
+    /// A VM that it must stay apart from is wherever there would be room.
+    Apart = 32,
+    /// It must be on one host with others, which stay.
+    Together = 33,
 }
 
 impl HoldReason {
     /// All reasons, for decoding.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 25] = [
         Self::WithinBounds,
         Self::Cold,
         Self::Stale,
@@ -191,6 +199,10 @@ impl HoldReason {
         Self::NoShadowHost,
         Self::Stopped,
         Self::DowntimeTolerated,
+        Self::OptedOut,
+        Self::Pinned,
+        Self::Apart,
+        Self::Together,
     ];
 
     /// The reason in words.
@@ -217,6 +229,10 @@ impl HoldReason {
             Self::NoShadowHost => "no host may carry its shadow",
             Self::Stopped => "VM is stopped",
             Self::DowntimeTolerated => "a cold start is soon enough",
+            Self::OptedOut => "opted out",
+            Self::Pinned => "pinned",
+            Self::Apart => "would meet a VM it stays apart from",
+            Self::Together => "would leave VMs it stays together with",
         }
     }
 }

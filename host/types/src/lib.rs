@@ -7,6 +7,7 @@ mod decision;
 mod forecast;
 mod ids;
 mod resource;
+mod rules;
 mod shadow;
 mod template;
 mod trace_data;
@@ -19,6 +20,7 @@ pub use decision::{
 pub use forecast::{Horizon, LEVELS, Quantiles, Readiness, SeriesForecast};
 pub use ids::{ControllerId, HostId, RackId, Tick, VmId};
 pub use resource::{RESOURCES, Resource, Transform};
+pub use rules::{Broken, Part, Rules, Scope, Whereabouts};
 pub use shadow::{Pool, ShadowPhase, SyncState};
 pub use template::{Disks, Reach, Template};
 pub use trace_data::{EVENT_KINDS, EventKind, TraceData, Usage};

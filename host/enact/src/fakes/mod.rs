@@ -1,4 +1,5 @@
 //! Stand-ins beside the real drivers, behind the same trait.
 
+mod place;
 pub mod rack;
 mod shadow;

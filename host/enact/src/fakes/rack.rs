@@ -8,11 +8,11 @@
 //! ```
 //! A sample at tick t+1 describes the interval that ends there: decisions taken at t meet demand nobody has seen yet.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use foreshade_types::{
-    Action, Allocation, Decision, HostId, Mebibytes, Millicores, OutcomeKind, SyncState, Template, VmId,
-    VmSize,
+    Action, Allocation, Decision, HostId, Mebibytes, Millicores, OutcomeKind, Rules, SyncState, Template,
+    VmId, VmSize,
 };
 
 use super::shadow::Guest;
@@ -127,23 +127,23 @@ impl Totals {
 }
 
 #[derive(Debug, Clone)]
-struct Migration {
-    to: HostId,
+pub(super) struct Migration {
+    pub(super) to: HostId,
     done_at_ms: u64,
 }
 
 #[derive(Debug, Clone)]
-struct Vm {
+pub(super) struct Vm {
     id: VmId,
     size: VmSize,
     /// What it was booted from.
     template: Template,
-    host: HostId,
+    pub(super) host: HostId,
     allocation: Allocation,
     /// Resizes under way, in the order they take effect: a later one does not hold an earlier one up.
     resizes: VecDeque<(u64, Allocation)>,
-    shadow: Option<Guest>,
-    migration: Option<Migration>,
+    pub(super) shadow: Option<Guest>,
+    pub(super) migration: Option<Migration>,
     demand: Demand,
     granted_mc_sum: u64,
     granted_mib_sum: u64,
@@ -174,6 +174,9 @@ impl Vm {
 pub struct Rack {
     config: RackConfig,
     hosts: Vec<HostId>,
+    pub(super) rules: Rules,
+    /// What fails together, where a host is not alone.
+    pub(super) domains: BTreeMap<HostId, u32>,
     vms: Vec<Vm>,
     now_ms: u64,
     totals: Totals,
@@ -203,7 +206,14 @@ impl Rack {
             granted_mib_sum: 0,
             substeps: 0,
         });
-        Self { config, hosts, vms: vms.collect(), now_ms: 0, totals: Totals::default() }
+        let (rules, domains) = (Rules::default(), BTreeMap::new());
+        Self { config, hosts, rules, domains, vms: vms.collect(), now_ms: 0, totals: Totals::default() }
+    }
+
+    /// The same, refusing what would break a rule. `domains`: what fails together, where a host is not alone.
+    #[must_use]
+    pub fn with_rules(self, rules: Rules, domains: BTreeMap<HostId, u32>) -> Self {
+        Self { rules, domains, ..self }
     }
 
     /// Its hosts.
@@ -229,6 +239,11 @@ impl Rack {
             .filter_map(|v| v.shadow.as_mut())
             .filter(|s| s.host == host)
             .for_each(Guest::lose);
+    }
+
+    /// Somebody moves a VM by hand, at once and past every rule: what the appliance sees of it is a VM that is elsewhere.
+    pub fn carry(&mut self, vm: VmId, to: HostId) {
+        self.vms.iter_mut().filter(|v| v.id == vm).for_each(|v| v.host = to);
     }
 
     /// The sums so far.
@@ -276,6 +291,10 @@ impl Rack {
             }
         }
         switched
+    }
+
+    pub(super) fn vm(&self, id: VmId) -> Option<&Vm> {
+        self.vms.binary_search_by_key(&id, |v| v.id).ok().map(|i| &self.vms[i])
     }
 
     fn slot(&self, host: HostId) -> usize {
@@ -372,6 +391,9 @@ impl Hypervisor for Rack {
             return refused(OutcomeKind::Precondition);
         };
         if self.vms[i].host != d.observed_host {
+            return refused(OutcomeKind::Precondition);
+        }
+        if self.breaks_rule(d) {
             return refused(OutcomeKind::Precondition);
         }
         let free = match d.action {

@@ -1,7 +1,7 @@
 //! Racks for the planner, quiet ones by hand and random ones.
 
 use foreshade_plan::lifecycle::{Place, Shadow, Sync, WarmUp};
-use foreshade_plan::{Bound, HostView, Mode, MoveScore, PlanInput, Policy, VmForecast, VmView};
+use foreshade_plan::{Bound, HostView, Mode, MoveScore, PlanInput, Policy, Site, VmForecast, VmView};
 use foreshade_types::{
     Allocation, HostId, Mebibytes, Millicores, Pool, RackId, Readiness, ShadowPhase, Tick, VmId, VmSize,
 };
@@ -39,6 +39,7 @@ pub fn vm(id: u32, host: u32, cpu: u64) -> VmView {
         stale_ticks: 0,
         shadow: None,
         migrating: false,
+        moving_to: None,
         cool_down: false,
         stopped: false,
         customer: None,
@@ -92,11 +93,18 @@ pub struct OwnedInput {
     pub hosts: Vec<HostView>,
     pub migrations_left: u32,
     pub scores: Vec<MoveScore>,
+    pub site: Site,
 }
 
 impl OwnedInput {
     pub fn new(vms: Vec<VmView>, hosts: Vec<HostView>) -> Self {
-        Self { vms, hosts, migrations_left: 2, scores: vec![MoveScore::default(); 200] }
+        Self {
+            vms,
+            hosts,
+            migrations_left: 2,
+            scores: vec![MoveScore::default(); 200],
+            site: Site::default(),
+        }
     }
 
     pub fn view(&self) -> PlanInput<'_> {
@@ -108,6 +116,7 @@ impl OwnedInput {
             cadence_s: 300,
             tick_ms: TICK_MS,
             migrations_left: self.migrations_left,
+            site: &self.site,
         }
     }
 }
@@ -172,6 +181,7 @@ fn any_vm(hosts: u32) -> impl Strategy<Value = VmView> {
                 stale_ticks,
                 shadow,
                 migrating,
+                moving_to: None,
                 cool_down,
                 stopped,
                 customer,
@@ -214,7 +224,7 @@ pub fn any_input() -> impl Strategy<Value = OwnedInput> {
                         domain,
                         up,
                     });
-                OwnedInput { vms, hosts: hosts.collect(), migrations_left, scores }
+                OwnedInput { vms, hosts: hosts.collect(), migrations_left, scores, site: Site::default() }
             },
         )
     })

@@ -99,6 +99,7 @@ fn core(script: &Script) -> Result<Core, ForecastError> {
         first_decision: Tick(script.warm_up - 1),
         last: Tick(script.end),
         policy: script.policy.clone(),
+        site: script.site(),
         backend: "cpu".into(),
         threads: 1,
         follow: None,
@@ -121,6 +122,7 @@ fn rack(script: &Script) -> Rack {
     };
     let vms: Vec<_> = script.vms.iter().enumerate().map(|(i, v)| (VmId(i as u32), v.size, v.host)).collect();
     Rack::new(config, (0..script.hosts).map(HostId).collect(), &vms)
+        .with_rules(script.site().rules, script.domains())
 }
 
 /// Sends a tick's samples to the core, as the agents of all hosts would; returns its plan.
@@ -163,6 +165,10 @@ pub fn run(script: &Script) -> Result<Run, RunError> {
         let shadows = core.shadows().map(|(vm, s)| (vm, *s)).collect();
         let mut observed: Vec<_> = rack.hosts().iter().flat_map(|h| rack.observe(*h)).collect();
         observed.sort_by_key(|o| o.vm);
+        for (i, v) in script.vms.iter().enumerate() {
+            let now = v.rules.carried.iter().filter(|(_, at)| *at == t);
+            now.for_each(|(to, _)| rack.carry(VmId(i as u32), *to));
+        }
         let outcomes = desk.work(&mut rack, t * length_ms, &sends);
         core.apply(Event::Outcomes { rack: RackId(0), tick, outcomes: outcomes.clone() })?;
         if let Some(plan) = plan.filter(|_| t + 1 >= script.warm_up) {

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use foreshade_enact::fakes::rack::Demand;
 use foreshade_plan::{Mode, Policy};
-use foreshade_types::{HostId, Mebibytes, Millicores, Pool, SyncState, Tick, VmSize};
+use foreshade_types::{HostId, Mebibytes, Millicores, Pool, Scope, SyncState, Tick, VmSize};
 use thiserror::Error;
+
+use super::site::VmRules;
 
 /// A line that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -86,6 +88,8 @@ pub struct VmScript {
     pub corrupt: Vec<Part>,
     /// Whose it is.
     pub customer: Option<u32>,
+    /// Where it may run.
+    pub rules: VmRules,
 }
 
 impl VmScript {
@@ -300,9 +304,35 @@ impl Script {
                     "behind" => vm.behind.push(w.part()?),
                     "corrupt" => vm.corrupt.push(w.part()?),
                     "customer" => vm.customer = Some(w.number("the customer")?),
-                    _ => return Err(format!("{key:?} is not known")),
+                    _ => Self::rule(&mut vm.rules, key, w)?,
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// `apart GROUP [domain]`, `together GROUP`, `pin HOST...`, `opt-out`, `carried HOST at TICK`
+    fn rule(rules: &mut VmRules, key: &str, w: &mut Words<'_>) -> Parsed<()> {
+        match key {
+            "apart" => {
+                let group = w.word("the group")?.to_owned();
+                let scope = if w.takes("domain") { Scope::Domain } else { Scope::Host };
+                rules.apart.push((group, scope));
+            }
+            "together" => rules.together.push(w.word("the group")?.to_owned()),
+            "pin" => {
+                rules.pin.insert(HostId(w.number("the host")?));
+                while w.0.peek().is_some() {
+                    rules.pin.insert(HostId(w.number("the host")?));
+                }
+            }
+            "opt-out" => rules.opted_out = true,
+            "carried" => {
+                let host = HostId(w.number("the host")?);
+                w.keyword("at")?;
+                rules.carried.push((host, w.number("the tick")?));
+            }
+            _ => return Err(format!("{key:?} is not known")),
         }
         Ok(())
     }
@@ -364,6 +394,7 @@ impl Script {
             behind: vec![],
             corrupt: vec![],
             customer: None,
+            rules: VmRules::default(),
         });
         Ok(())
     }
@@ -377,6 +408,12 @@ impl Script {
         }
         if self.warm_up == 0 || self.end <= self.warm_up {
             return Err(format!("end {} is not after warm-up {} (at least 1)", self.end, self.warm_up));
+        }
+        let named = |v: &VmScript| {
+            v.rules.pin.iter().chain(v.rules.carried.iter().map(|(h, _)| h)).any(|h| h.0 >= self.hosts)
+        };
+        if let Some(v) = self.vms.iter().find(|v| named(v)) {
+            return Err(format!("{} names a host that is not one of {}", v.name, self.hosts));
         }
         match self.vms.iter().find(|v| v.host.0 >= self.hosts) {
             Some(v) => Err(format!("{} is on {}, of {} hosts", v.name, v.host, self.hosts)),

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use fearless_simd::{Select, Simd, SimdBase, f32x16};
 use foreshade_accel::{AccelError, Engine, KernelId, Slab, spec};
 use foreshade_fallback_cpu::Exec;
 use foreshade_fallback_cpu::arima::{Reach, SPREAD_WORDS, spread};
@@ -17,7 +18,7 @@ use foreshade_types::{Horizon, LEVELS};
 use crate::WINDOW;
 use crate::ensemble::Voices;
 use crate::history::History;
-use crate::lanes::{LANES, Lane, ZERO, each};
+use crate::lanes::{LANES, Lane, ZERO, all, load};
 use crate::members::{ARIMA, OUTCOMES_MIN};
 
 /// Samples from one fit to the next: 30 min at 5 min. A series' turn follows from its own name and age.
@@ -27,6 +28,7 @@ const BATCH: usize = 1024;
 
 /// The fitted models of a group.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(crate) struct Models {
     phi: [Lane; P_MAX],
     theta: Lane,
@@ -57,53 +59,76 @@ impl Models {
 
     /// Takes the newest samples in: `x` filled, `before` the ones before them, `known` 1 where both were there.
     #[inline(always)]
-    pub(crate) fn observe(&mut self, x: &Lane, before: &Lane, known: &Lane) {
-        let z = each(|l| {
-            let z = x[l] - if self.differenced[l] > 0.0 { before[l] } else { self.mean[l] };
-            z * known[l]
-        });
-        let mut said = each(|l| self.theta[l] * self.residual[l]);
-        for (phi, tail) in self.phi.iter().zip(&self.tail) {
-            (0..LANES).for_each(|l| said[l] += phi[l] * tail[l]);
+    pub(crate) fn observe<S: Simd>(&mut self, simd: S, x: f32x16<S>, before: f32x16<S>, known: f32x16<S>) {
+        let differenced = load(simd, &self.differenced).simd_gt(0.0);
+        let z = (x - differenced.select(before, load(simd, &self.mean))) * known;
+        let mut said = load(simd, &self.theta) * load(simd, &self.residual);
+        let mut newer = z;
+        for (phi, tail) in self.phi.iter().zip(&mut self.tail) {
+            let old = load(simd, tail);
+            said += load(simd, phi) * old;
+            newer.store_slice(tail);
+            newer = old;
         }
-        self.residual = each(|l| (z[l] - said[l]) * known[l]);
-        self.tail.rotate_right(1);
-        self.tail[0] = z;
+        ((z - said) * known).store_slice(&mut self.residual);
     }
 
     /// Says what the models say of the `i`-th horizon, in the lanes of `warm`; `path` is [`Self::prepare`]'s.
     #[inline(always)]
-    pub(crate) fn speak(&self, i: usize, horizon: Horizon, path: &[Lane], warm: &Lane, voices: &mut Voices) {
+    pub(crate) fn speak<S: Simd>(
+        &self,
+        simd: S,
+        i: usize,
+        horizon: Horizon,
+        path: &[Lane],
+        warm: f32x16<S>,
+        voices: &mut Voices,
+    ) {
         let n = horizon.delay_steps() as usize;
         let point = match horizon {
-            Horizon::Step(_) => path[n - 1],
-            Horizon::Peak(_) => path[1..n].iter().fold(path[0], |most, f| each(|l| most[l].max(f[l]))),
+            Horizon::Step(_) => load(simd, &path[n - 1]),
+            Horizon::Peak(_) => {
+                path[1..n].iter().fold(load(simd, &path[0]), |most, f| most.max(load(simd, f)))
+            }
         };
         let (errors, enough) = &self.errors[i];
-        voices.speaks[ARIMA] = each(|l| enough[l] * self.fitted[l] * warm[l]);
+        let speaks = load(simd, enough) * load(simd, &self.fitted) * warm;
+        speaks.store_slice(&mut voices.speaks[ARIMA]);
         for (q, error) in voices.q[ARIMA].iter_mut().zip(errors) {
-            *q = each(|l| point[l] + error[l]);
+            (point + load(simd, error)).store_slice(q);
         }
     }
 
     /// The next samples, each from those before it.
     #[inline(always)]
-    pub(crate) fn prepare(&self, last: &Lane, horizons: &[Horizon], path: &mut Vec<Lane>) {
+    pub(crate) fn prepare<S: Simd>(
+        &self,
+        simd: S,
+        last: f32x16<S>,
+        horizons: &[Horizon],
+        path: &mut Vec<Lane>,
+    ) {
         let steps = horizons.iter().map(|h| h.delay_steps()).max().unwrap_or(0) as usize;
-        path.clear();
-        let mut tail = self.tail;
-        let mut shock = each(|l| self.theta[l] * self.residual[l]);
-        let mut sum = *last;
-        for _ in 0..steps {
+        path.resize(steps, ZERO);
+        let zero = all(simd, 0.0);
+        let (mut phi, mut tail) = ([zero; P_MAX], [zero; P_MAX]);
+        for j in 0..P_MAX {
+            (phi[j], tail[j]) = (load(simd, &self.phi[j]), load(simd, &self.tail[j]));
+        }
+        let (mean, differenced) = (load(simd, &self.mean), load(simd, &self.differenced).simd_gt(zero));
+        let mut shock = load(simd, &self.theta) * load(simd, &self.residual);
+        let mut sum = last;
+        for to in path {
             let mut f = shock;
-            for (phi, tail) in self.phi.iter().zip(&tail) {
-                (0..LANES).for_each(|l| f[l] += phi[l] * tail[l]);
+            for j in 0..P_MAX {
+                f += phi[j] * tail[j];
             }
-            (0..LANES).for_each(|l| sum[l] += f[l]);
-            path.push(each(|l| if self.differenced[l] > 0.0 { sum[l] } else { self.mean[l] + f[l] }));
-            tail.rotate_right(1);
-            tail[0] = f;
-            shock = ZERO;
+            sum += f;
+            differenced.select(sum, mean + f).store_slice(to);
+            for j in (1..P_MAX).rev() {
+                tail[j] = tail[j - 1];
+            }
+            (tail[0], shock) = (f, zero);
         }
     }
 
@@ -140,8 +165,7 @@ impl Models {
 }
 
 /// Is it this series' turn? `phase` is its own, below [`REFIT`].
-pub(crate) fn due(history: &History, phase: u64) -> bool {
-    let age = history.age();
+pub(crate) fn due(age: u64, phase: u64) -> bool {
     age == SAMPLES_MIN as u64 || (age > SAMPLES_MIN as u64 && age % REFIT == phase)
 }
 
@@ -151,7 +175,7 @@ pub(crate) fn refit<'a>(
     exec: &Exec,
     horizons: &[Horizon],
     due: &[(usize, usize)],
-    history: impl Fn(usize, usize) -> &'a History,
+    history: impl Fn(usize) -> &'a History,
     mut models: impl FnMut(usize, &mut dyn FnMut(&mut Models)),
 ) -> Result<(), AccelError> {
     let reach: Vec<Reach> = horizons
@@ -177,24 +201,18 @@ pub(crate) fn refit<'a>(
 }
 
 /// [WINDOW][lanes], NaN = missing or before the first sample.
-fn windows<'a>(
-    batch: &[(usize, usize)],
-    lanes: usize,
-    history: impl Fn(usize, usize) -> &'a History,
-) -> Slab {
+fn windows<'a>(batch: &[(usize, usize)], lanes: usize, history: impl Fn(usize) -> &'a History) -> Slab {
     let mut y = Slab::from_f32(&vec![f32::NAN; WINDOW * lanes]);
     let rows = y.f32_mut();
     for (i, batch) in batch.chunks(LANES).enumerate() {
         let mut block = [[f32::NAN; LANES]; WINDOW];
         for (l, &(group, lane)) in batch.iter().enumerate() {
-            let history = history(group, lane);
-            let filled = history.window();
-            let first = WINDOW - filled.len();
-            for (row, x) in block[first..].iter_mut().zip(filled) {
-                row[l] = *x;
-            }
-            if !history.whole() {
-                (0..filled.len()).for_each(|back| block[WINDOW - 1 - back][l] = history.raw(back));
+            let (history, rows) = (history(group), block.iter_mut().rev());
+            if history.whole(lane) {
+                let rows = rows.take(history.len(lane)).enumerate();
+                rows.for_each(|(back, row)| row[l] = history.sample(lane, back));
+            } else {
+                rows.enumerate().for_each(|(back, row)| row[l] = history.raw(lane, back));
             }
         }
         for (t, row) in block.iter().enumerate() {
@@ -206,6 +224,8 @@ fn windows<'a>(
 
 #[cfg(test)]
 mod tests {
+    use fearless_simd::{Level, dispatch};
+
     use super::*;
 
     /// A lane with z_t = phi z_{t-1} + e_t + theta e_{t-1}.
@@ -219,39 +239,38 @@ mod tests {
 
     fn next(m: &Models, last: f32, steps: u32) -> Vec<f32> {
         let mut path = Vec::new();
-        m.prepare(&[last; LANES], &[Horizon::Step(steps)], &mut path);
+        dispatch!(Level::new(), simd => {
+            m.prepare(simd, all(simd, last), &[Horizon::Step(steps)], &mut path);
+        });
         path.iter().map(|row| row[3]).collect()
+    }
+
+    fn observe(m: &mut Models, x: f32, before: f32, known: f32) {
+        dispatch!(Level::new(), simd => m.observe(simd, all(simd, x), all(simd, before), all(simd, known)));
     }
 
     #[test]
     fn a_model_takes_samples_in_by_hand() {
         // ARMA(1, 1) around 10: z = 2, then 4; e = 2, then 4 - (0.5 * 2 + 0.25 * 2) = 2.5.
         let mut m = model(0.5, 0.25, 10.0, false);
-        m.observe(&[12.0; LANES], &[0.0; LANES], &[1.0; LANES]);
-        m.observe(&[14.0; LANES], &[12.0; LANES], &[1.0; LANES]);
+        observe(&mut m, 12.0, 0.0, 1.0);
+        observe(&mut m, 14.0, 12.0, 1.0);
         assert_eq!(next(&m, 14.0, 3), [10.0 + 2.625, 10.0 + 1.3125, 10.0 + 0.65625]);
         // A gap: nothing is known of it, so it counts as the mean, without a shock.
-        m.observe(&[14.0; LANES], &[14.0; LANES], &[0.0; LANES]);
+        observe(&mut m, 14.0, 14.0, 0.0);
         assert_eq!(next(&m, 14.0, 1), [10.0]);
     }
 
     #[test]
     fn a_differenced_model_goes_on_from_the_last_value() {
         let mut m = model(0.5, 0.0, 0.0, true);
-        m.observe(&[14.0; LANES], &[12.0; LANES], &[1.0; LANES]);
+        observe(&mut m, 14.0, 12.0, 1.0);
         assert_eq!(next(&m, 14.0, 3), [15.0, 15.5, 15.75]);
     }
 
     #[test]
     fn turns_are_spread_by_the_series_own_key() {
-        let mut h = History::new(&[]);
-        let mut fits = Vec::new();
-        for t in 1..60u64 {
-            h.push(1.0);
-            if due(&h, 2) {
-                fits.push(t);
-            }
-        }
+        let fits: Vec<u64> = (1..60).filter(|age| due(*age, 2)).collect();
         assert_eq!(fits, [24, 26, 32, 38, 44, 50, 56]);
     }
 }

@@ -2,9 +2,10 @@
 //! that was missed moves out, one that held moves in, so that in the long run each misses as often as its level says,
 //! whatever the series does.
 
+use fearless_simd::{Select, Simd, SimdBase, f32x16};
 use foreshade_types::LEVELS;
 
-use crate::lanes::{LANES, Lane, each};
+use crate::lanes::{LANES, Lane, each, load};
 use crate::lstm::Profile;
 
 /// Step of a shift per outcome, in units of the window's scale. Chosen on the calibration split of the bench.
@@ -27,6 +28,7 @@ const MEDIAN: usize = 1;
 
 /// Shifts of one horizon, in scales.
 #[derive(Debug, Clone, PartialEq)]
+#[repr(align(64))]
 pub(crate) struct Shifts([Lane; 5]);
 
 impl Shifts {
@@ -37,28 +39,30 @@ impl Shifts {
 
     /// The shifted quantiles, before they are put in order.
     #[inline(always)]
-    pub(crate) fn apply(&self, q: &[Lane; 5], scale: &Lane) -> [Lane; 5] {
-        let mut out = *q;
-        for (q, shift) in out.iter_mut().zip(&self.0) {
-            (0..LANES).for_each(|l| q[l] += shift[l] * scale[l]);
-        }
-        out
+    pub(crate) fn apply<S: Simd>(&self, simd: S, mut q: [f32x16<S>; 5], scale: f32x16<S>) -> [f32x16<S>; 5] {
+        q.iter_mut().zip(&self.0).for_each(|(q, shift)| *q += load(simd, shift) * scale);
+        q
     }
 
     /// Takes the outcomes (NaN = unknown) of shifted quantiles that [`Self::apply`] gave.
     #[inline(always)]
-    pub(crate) fn learn(&mut self, gamma: f32, shifted: &[Lane; 5], y: &Lane, scale: &Lane) {
+    pub(crate) fn learn<S: Simd>(
+        &mut self,
+        simd: S,
+        gamma: f32,
+        shifted: &[Lane; 5],
+        y: f32x16<S>,
+        scale: f32x16<S>,
+    ) {
+        let (zero, tie) = (f32x16::splat(simd, 0.0), scale * TIE);
         for i in (0..LEVELS.len()).filter(|&i| i != MEDIAN) {
             // P(y > q) is to be 1 - level: for a lower bound being above is the rule, for an upper one the miss.
             let (hit, miss) = (gamma * LEVELS[i], gamma * (LEVELS[i] - 1.0));
-            for l in 0..LANES {
-                let above = y[l] - shifted[i][l];
-                let step = if above > 0.0 { hit } else { miss };
-                let moved = (self.0[i][l] + step).clamp(-SHIFT_MAX, SHIFT_MAX);
-                // False where the outcome is unknown.
-                let told = above.abs() > TIE * scale[l];
-                self.0[i][l] = if told { moved } else { self.0[i][l] };
-            }
+            let (above, shift) = (y - load(simd, &shifted[i]), load(simd, &self.0[i]));
+            let step = above.simd_gt(zero).select(f32x16::splat(simd, hit), f32x16::splat(simd, miss));
+            let moved = (shift + step).max(-SHIFT_MAX).min(SHIFT_MAX);
+            // False where the outcome is unknown.
+            above.abs().simd_gt(tie).select(moved, shift).store_slice(&mut self.0[i]);
         }
     }
 }
@@ -108,30 +112,41 @@ pub(crate) fn start(profile: Profile, target: Option<usize>) -> [f32; 5] {
 
 #[cfg(test)]
 mod tests {
+    use fearless_simd::{Level, dispatch};
+
     use super::*;
 
     fn all(q: [f32; 5]) -> [Lane; 5] {
         q.map(|v| [v; LANES])
     }
 
+    fn learn(s: &mut Shifts, gamma: f32, shifted: [f32; 5], y: f32, scale: f32) {
+        dispatch!(Level::new(), simd => {
+            s.learn(simd, gamma, &all(shifted), f32x16::splat(simd, y), f32x16::splat(simd, scale))
+        });
+    }
+
     #[test]
     fn misses_move_out_and_hits_move_in() {
         let mut s = Shifts::starting([0.0; 5]);
-        s.learn(0.1, &all([1.0, 2.0, 3.0, 4.0, 5.0]), &[4.5; LANES], &[1.0; LANES]);
+        learn(&mut s, 0.1, [1.0, 2.0, 3.0, 4.0, 5.0], 4.5, 1.0);
         let want = [0.1 * 0.05, 0.0, 0.1 * 0.9, 0.1 * 0.95, -0.1 * 0.01];
         for (got, want) in s.0.iter().zip(want) {
             assert!((got[0] - want).abs() < 1e-6, "{got:?} {want}");
         }
-        let q = s.apply(&all([0.0; 5]), &[2.0; LANES]);
-        assert!((q[2][7] - 0.18).abs() < 1e-6);
+        let q = dispatch!(Level::new(), simd => {
+            let q = [f32x16::splat(simd, 0.0); 5];
+            s.apply(simd, q, f32x16::splat(simd, 2.0))[2].as_slice()[7]
+        });
+        assert!((q - 0.18).abs() < 1e-6);
     }
 
     #[test]
     fn a_tie_and_an_unknown_outcome_move_nothing() {
         let mut s = Shifts::starting([0.0; 5]);
-        s.learn(0.02, &all([0.0; 5]), &[0.0; LANES], &[0.5; LANES]);
+        learn(&mut s, 0.02, [0.0; 5], 0.0, 0.5);
         assert_eq!(s, Shifts::starting([0.0; 5]));
-        s.learn(0.02, &all([0.0; 5]), &[f32::NAN; LANES], &[0.5; LANES]);
+        learn(&mut s, 0.02, [0.0; 5], f32::NAN, 0.5);
         assert_eq!(s, Shifts::starting([0.0; 5]));
     }
 

@@ -1,8 +1,9 @@
 //! Weights of the members, per series and horizon, from how well each has done there.
 
+use fearless_simd::{Select, Simd, SimdBase, f32x16};
 use foreshade_types::LEVELS;
 
-use crate::lanes::{LANES, Lane, ZERO, each};
+use crate::lanes::{Lane, ZERO, all, load};
 use crate::members::{COUNT, LSTM, MLP};
 
 /// How the weights follow the losses. Chosen on the calibration split of the bench.
@@ -27,6 +28,7 @@ impl Default for Tuning {
 
 /// What the members say of a horizon.
 #[derive(Debug, Clone)]
+#[repr(align(64))]
 pub(crate) struct Voices {
     pub(crate) q: [[Lane; 5]; COUNT],
     /// 1 = it speaks, 0 = it does not.
@@ -46,6 +48,7 @@ impl Voices {
 
 /// Decayed losses of the members.
 #[derive(Debug, Clone)]
+#[repr(align(64))]
 pub(crate) struct Ensemble {
     loss: [Lane; COUNT],
     count: [Lane; COUNT],
@@ -57,29 +60,42 @@ impl Ensemble {
     /// Takes the outcomes `y` (NaN = unknown) that the members had forecast. Losses are in units of the scale of then, so
     /// that a burst does not decide the weights for a day.
     #[inline(always)]
-    pub(crate) fn learn(&mut self, t: &Tuning, voices: &Voices, y: &Lane, scale: &Lane) {
+    pub(crate) fn learn<S: Simd>(
+        &mut self,
+        simd: S,
+        t: &Tuning,
+        voices: &Voices,
+        y: f32x16<S>,
+        scale: f32x16<S>,
+    ) {
+        let known = y.simd_eq(y);
         for m in 0..COUNT {
-            let loss = pinball(&voices.q[m], y);
-            for l in 0..LANES {
-                let judged = voices.speaks[m][l] > 0.0 && !y[l].is_nan();
-                let (sum, n) = (self.loss[m][l], self.count[m][l]);
-                self.loss[m][l] = if judged { t.decay * sum + loss[l] / scale[l] } else { sum };
-                self.count[m][l] = if judged { t.decay * n + 1.0 } else { n };
-            }
+            let loss = pinball(simd, &voices.q[m], y);
+            let judged = load(simd, &voices.speaks[m]).simd_gt(0.0) & known;
+            let (sum, n) = (load(simd, &self.loss[m]), load(simd, &self.count[m]));
+            judged.select(sum * t.decay + loss / scale, sum).store_slice(&mut self.loss[m]);
+            judged.select(n * t.decay + 1.0, n).store_slice(&mut self.count[m]);
         }
     }
 
     /// The members' weighted quantiles; lanes without a voice get zeros, and 0 in the second.
     #[inline(always)]
-    pub(crate) fn combine(&self, t: &Tuning, voices: &Voices) -> ([Lane; 5], Lane) {
-        let weight = self.weights(t, voices);
-        let total = each(|l| weight.iter().map(|w| w[l]).sum());
-        let mut out = [ZERO; 5];
+    pub(crate) fn combine<S: Simd>(
+        &self,
+        simd: S,
+        t: &Tuning,
+        voices: &Voices,
+    ) -> ([f32x16<S>; 5], f32x16<S>) {
+        let zero = all(simd, 0.0);
+        let weight = self.weights(simd, t, voices);
+        let total = weight.iter().skip(1).fold(weight[0], |sum, w| sum + *w);
+        let heard = total.simd_gt(zero);
+        let mut out = [zero; 5];
         for (weight, voice) in weight.iter().zip(&voices.q) {
-            let share = each(|l| if total[l] > 0.0 { weight[l] / total[l] } else { 0.0 });
+            let share = heard.select(*weight / total, zero);
             for (out, q) in out.iter_mut().zip(voice) {
                 // A silent member's numbers are old ones; its share is 0.
-                (0..LANES).for_each(|l| out[l] += share[l] * q[l]);
+                *out += share * load(simd, q);
             }
         }
         (out, total)
@@ -87,27 +103,26 @@ impl Ensemble {
 
     /// A member's weight falls with the tenth power of its mean loss.
     #[inline(always)]
-    fn weights(&self, t: &Tuning, voices: &Voices) -> [Lane; COUNT] {
-        let judged = |m: usize, l: usize| voices.speaks[m][l] > 0.0 && self.count[m][l] > 0.0;
-        let (mut common, mut n) = (ZERO, ZERO);
+    fn weights<S: Simd>(&self, simd: S, t: &Tuning, voices: &Voices) -> [f32x16<S>; COUNT] {
+        let (zero, one) = (all(simd, 0.0), all(simd, 1.0));
+        let (mut common, mut n) = (zero, zero);
         for m in 0..COUNT {
-            for l in 0..LANES {
-                let mean = self.loss[m][l] / self.count[m][l].max(f32::MIN_POSITIVE);
-                common[l] += if judged(m, l) { mean } else { 0.0 };
-                n[l] += if judged(m, l) { 1.0 } else { 0.0 };
-            }
+            let count = load(simd, &self.count[m]);
+            let judged = load(simd, &voices.speaks[m]).simd_gt(zero) & count.simd_gt(zero);
+            let mean = load(simd, &self.loss[m]) / count.max(f32::MIN_POSITIVE);
+            common += judged.select(mean, zero);
+            n += judged.select(one, zero);
         }
-        let common = each(|l| common[l] / n[l].max(1.0));
-        let mut weight = [ZERO; COUNT];
+        let common = common / n.max(one);
+        let mut weight = [zero; COUNT];
         for (m, weight) in weight.iter_mut().enumerate() {
-            *weight = each(|l| {
-                let mean = (self.loss[m][l] + t.shrink * common[l]) / (self.count[m][l] + t.shrink);
-                // All losses zero (a constant series): the priors stand.
-                let ratio = if mean > 0.0 { (common[l] / mean).min(100.0) } else { 1.0 };
-                let square = ratio * ratio;
-                let eighth = square * square * square * square;
-                t.prior[m] * voices.speaks[m][l] * (eighth * square)
-            });
+            let (loss, count) = (load(simd, &self.loss[m]), load(simd, &self.count[m]));
+            let mean = (loss + common * t.shrink) / (count + t.shrink);
+            // All losses zero (a constant series): the priors stand.
+            let ratio = mean.simd_gt(zero).select((common / mean).min(100.0), one);
+            let square = ratio * ratio;
+            let eighth = square * square * square * square;
+            *weight = load(simd, &voices.speaks[m]) * t.prior[m] * (eighth * square);
         }
         weight
     }
@@ -115,21 +130,37 @@ impl Ensemble {
 
 /// Mean pinball loss over the levels.
 #[inline(always)]
-pub(crate) fn pinball(q: &[Lane; 5], y: &Lane) -> Lane {
-    let mut sum = ZERO;
+pub(crate) fn pinball<S: Simd>(simd: S, q: &[Lane; 5], y: f32x16<S>) -> f32x16<S> {
+    let mut sum = all(simd, 0.0);
     for (q, level) in q.iter().zip(LEVELS) {
-        for l in 0..LANES {
-            let above = y[l] - q[l];
-            sum[l] += (level * above).max((level - 1.0) * above);
-        }
+        let above = y - load(simd, q);
+        sum += (above * level).max(above * (level - 1.0));
     }
-    each(|l| sum[l] / LEVELS.len() as f32)
+    sum / LEVELS.len() as f32
 }
 
 #[cfg(test)]
 mod tests {
+    use fearless_simd::{Level, dispatch};
+
     use super::*;
+    use crate::lanes::{LANES, each};
     use crate::members::{ARIMA, LAST, RECENT};
+
+    fn learn(e: &mut Ensemble, t: &Tuning, v: &Voices, y: &Lane, scale: f32) {
+        dispatch!(Level::new(), simd => e.learn(simd, t, v, load(simd, y), all(simd, scale)));
+    }
+
+    fn combine(e: &Ensemble, t: &Tuning, v: &Voices) -> ([Lane; 5], Lane) {
+        dispatch!(Level::new(), simd => {
+            let (q, total) = e.combine(simd, t, v);
+            (q.map(Into::into), total.into())
+        })
+    }
+
+    fn pinball(q: &[Lane; 5], y: &Lane) -> Lane {
+        dispatch!(Level::new(), simd => super::pinball(simd, q, load(simd, y)).into())
+    }
 
     fn voices(of: [Option<f32>; COUNT]) -> Voices {
         let mut v = Voices::SILENT;
@@ -144,13 +175,13 @@ mod tests {
         let t = Tuning::default();
         let mut e = Ensemble::NEW;
         let v = voices([Some(10.0), Some(20.0), None, None, None]);
-        assert_eq!(e.combine(&t, &v).0[1], [15.0; LANES]);
+        assert_eq!(combine(&e, &t, &v).0[1], [15.0; LANES]);
         for _ in 0..20 {
-            e.learn(&t, &v, &[10.5; LANES], &[1.0; LANES]);
+            learn(&mut e, &t, &v, &[10.5; LANES], 1.0);
         }
-        let q = e.combine(&t, &v).0[1][3];
+        let q = combine(&e, &t, &v).0[1][3];
         assert!((10.0..10.1).contains(&q), "{q}");
-        assert_eq!(e.combine(&t, &voices([None; COUNT])).1, ZERO);
+        assert_eq!(combine(&e, &t, &voices([None; COUNT])).1, ZERO);
     }
 
     #[test]
@@ -174,11 +205,11 @@ mod tests {
                 v.say(m, 0, Some(spread.map(|s| level + bias + 2.0 * s)));
             }
             let y = [level + 2.0 * noise(); LANES];
-            whole += f64::from(pinball(&e.combine(&t, &v).0, &y)[0]);
+            whole += f64::from(pinball(&combine(&e, &t, &v).0, &y)[0]);
             for (sum, q) in own.iter_mut().zip(&v.q) {
                 *sum += f64::from(pinball(q, &y)[0]);
             }
-            e.learn(&t, &v, &y, &[1.0; LANES]);
+            learn(&mut e, &t, &v, &y, 1.0);
         }
         let best = own.iter().copied().fold(f64::INFINITY, f64::min);
         println!("members {own:?}, ensemble {whole}");
@@ -191,8 +222,8 @@ mod tests {
         let t = Tuning::default();
         let mut e = Ensemble::NEW;
         let v = voices([Some(1.0); COUNT]);
-        e.learn(&t, &v, &[1.0; LANES], &[0.5; LANES]);
-        assert_eq!(e.combine(&t, &v).0, [[1.0; LANES]; 5]);
+        learn(&mut e, &t, &v, &[1.0; LANES], 0.5);
+        assert_eq!(combine(&e, &t, &v).0, [[1.0; LANES]; 5]);
     }
 
     #[test]
@@ -206,8 +237,8 @@ mod tests {
                 v.say(m, 1, Some([other * x; 5]));
             }
             let y = each(|l| if l == 0 { 1.5 } else { other });
-            (0..5).for_each(|_| e.learn(&t, &v, &y, &[1.0; LANES]));
-            e.combine(&t, &v).0.map(|q| q[0].to_bits())
+            (0..5).for_each(|_| learn(&mut e, &t, &v, &y, 1.0));
+            combine(&e, &t, &v).0.map(|q| q[0].to_bits())
         };
         assert_eq!(run(3.0), run(f32::NAN));
     }

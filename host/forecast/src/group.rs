@@ -1,16 +1,17 @@
 //! A group of series: what it takes in, what its members say, what it has learnt from it.
 
+use fearless_simd::{Select, Simd, SimdBase, SimdMask, f32x16, mask32x16};
 use foreshade_types::{Horizon, Quantiles, Readiness, SeriesForecast};
 
 use crate::arima::Models;
 use crate::conformal::{self, Shifts};
 use crate::ensemble::{self, Ensemble, Voices};
-use crate::features::{self, Features, INPUT, Moments, STATS};
+use crate::features::{self, INPUT, Moments, STATS};
 use crate::grid;
 use crate::history::{CHANGE, History, Place};
-use crate::lanes::{LANES, Lane, ZERO, each};
+use crate::lanes::{LANES, Lane, ZERO, all, each, load, put};
 use crate::lstm::{Profile, to_points};
-use crate::members::{self, LAST, LSTM, MLP, RECENT};
+use crate::members::{self, LSTM, MLP};
 use crate::{SAMPLES_MIN, WINDOW};
 
 /// Samples before the LSTM speaks: it was trained on no series shorter than two hours.
@@ -31,6 +32,7 @@ pub(crate) struct Plan {
 
 /// A forecast whose outcome is not known yet.
 #[derive(Debug, Clone)]
+#[repr(align(64))]
 struct Pending {
     voices: Voices,
     shifted: [Lane; 5],
@@ -50,6 +52,7 @@ struct Track {
 
 /// Sixteen series.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(crate) struct Group {
     tracks: Vec<Track>,
     pub(crate) models: Models,
@@ -87,80 +90,76 @@ impl Group {
     }
 
     /// Takes the samples of a tick (NaN = missing), learns from the forecasts whose outcome they complete, and lets the
-    /// members speak that need no device. `histories` may be fewer than the lanes.
+    /// members speak that need no device.
     #[inline(always)]
-    pub(crate) fn observe(&mut self, plan: &Plan, tick: u64, histories: &mut [History], points: &[f32]) {
-        let (mut known, before) = (ZERO, self.last);
-        for (l, (history, &x)) in histories.iter_mut().zip(points).enumerate() {
-            history.push(x);
-            if history.has_changed() {
-                // What was before says nothing of what comes; the weights and shifts do.
-                history.forget(CHANGE);
-                self.models.forget(l);
-            }
-            known[l] = if history.known(0) && history.known(1) { 1.0 } else { 0.0 };
-            self.last[l] = history.last();
+    pub(crate) fn observe<S: Simd>(
+        &mut self,
+        simd: S,
+        plan: &Plan,
+        tick: u64,
+        history: &mut History,
+        points: &Lane,
+    ) {
+        let before = load(simd, &self.last);
+        history.push(simd, points);
+        let changed = history.changed(simd);
+        for lane in (0..LANES).filter(|l| changed >> l & 1 == 1) {
+            // What was before says nothing of what comes; the weights and shifts do.
+            history.forget(lane, CHANGE);
+            self.models.forget(lane);
         }
-        self.models.observe(&self.last, &before, &known);
+        let known = each(|l| if history.known(l, 0) && history.known(l, 1) { 1.0 } else { 0.0 });
+        self.last = *history.last();
+        self.models.observe(simd, load(simd, &self.last), before, load(simd, &known));
         for (i, track) in self.tracks.iter_mut().enumerate() {
             let horizon = plan.horizons[i];
             let slot = (tick % u64::from(horizon.delay_steps())) as usize;
-            let mut y = [f32::NAN; LANES];
-            for (y, history) in y.iter_mut().zip(histories.iter()) {
-                *y = history.outcome(horizon).unwrap_or(f32::NAN);
-            }
-            track.learn(&plan.tuning, conformal::gamma(plan.targets[i]), slot, &y);
-            let voices = &mut track.pending[slot].voices;
-            for (l, history) in histories.iter().enumerate() {
-                let told = history.observed() >= SAMPLES_MIN;
-                let [last, recent] = match told {
-                    true => members::speak(history, horizon, plan.places[i]),
-                    false => [None, None],
-                };
-                voices.say(LAST, l, last);
-                voices.say(RECENT, l, recent);
-            }
+            let y = history.outcome(simd, horizon);
+            track.learn(simd, &plan.tuning, conformal::gamma(plan.targets[i]), slot, y);
+            members::speak(simd, history, horizon, plan.places[i], &mut track.pending[slot].voices);
         }
-        for (l, history) in histories.iter().enumerate() {
-            self.look(plan, l, history);
-        }
+        self.look(simd, plan, history);
     }
 
-    /// Scale, readiness and features of a lane.
+    /// Scale, readiness and features.
     #[inline(always)]
-    fn look(&mut self, plan: &Plan, lane: usize, history: &History) {
-        self.observed[lane] = history.observed();
-        self.begun[lane] = history.len() > 0;
-        self.readiness[lane] = readiness(history);
-        if !self.begun[lane] {
-            return;
+    fn look<S: Simd>(&mut self, simd: S, plan: &Plan, history: &History) {
+        for lane in 0..LANES {
+            self.observed[lane] = history.observed(lane);
+            self.begun[lane] = history.len(lane) > 0;
+            self.readiness[lane] = readiness(history.observed(lane), history.age(lane));
+            if self.readiness[lane] == Readiness::Cold
+                && let Some((low, high)) = history.range(lane)
+            {
+                self.range[lane] = [low, self.last[lane], high];
+            }
         }
-        let moments = Moments::of(history);
-        self.scale[lane] = moments.scale;
-        if self.readiness[lane] == Readiness::Cold {
-            let low = history.smallest(0).unwrap_or(0.0);
-            let high = history.largest(0).unwrap_or(0.0);
-            self.range[lane] = [low, history.last(), high];
-        }
-        if plan.targets.iter().any(Option::is_some) {
-            let Features { input, stats, .. } = features::describe(history, &moments);
-            let rows = self.features.iter_mut();
-            rows.zip(input.iter().chain(&stats)).for_each(|(row, v)| row[lane] = *v);
+        let speaks = plan.targets.iter().any(Option::is_some);
+        for (n, lanes) in history.lengths() {
+            let lanes = mask32x16::from_bitmask(simd, lanes);
+            let moments = Moments::of(simd, history, n);
+            put(lanes, moments.scale, &mut self.scale);
+            if speaks {
+                let rows = features::describe(history, &moments);
+                self.features.iter_mut().zip(rows).for_each(|(row, v)| put(lanes, v, row));
+            }
         }
     }
 
     /// Lets the ARIMA and the networks speak (`learned`: the quantiles of this group by the LSTM and by the feed-forward
     /// networks, [target][level][lane], of those that run), then makes the forecasts of now and writes them down.
     #[inline(always)]
-    pub(crate) fn conclude(
+    pub(crate) fn conclude<S: Simd>(
         &mut self,
+        simd: S,
         plan: &Plan,
         tick: u64,
         learned: [Option<&Learned<'_>>; 2],
         path: &mut Vec<Lane>,
         out: &mut [SeriesForecast],
     ) {
-        self.models.prepare(&self.last, &plan.horizons, path);
+        let scale = load(simd, &self.scale);
+        self.models.prepare(simd, load(simd, &self.last), &plan.horizons, path);
         let warm = each(|l| if self.observed[l] >= SAMPLES_MIN { 1.0 } else { 0.0 });
         let ready = each(|l| if self.observed[l] >= LEARNED_MIN { 1.0 } else { 0.0 });
         for (lane, out) in out.iter_mut().enumerate() {
@@ -170,7 +169,7 @@ impl Group {
             let horizon = plan.horizons[i];
             let slot = (tick % u64::from(horizon.delay_steps())) as usize;
             let pending = &mut track.pending[slot];
-            self.models.speak(i, horizon, path, &warm, &mut pending.voices);
+            self.models.speak(simd, i, horizon, path, load(simd, &warm), &mut pending.voices);
             for (member, learned) in [LSTM, MLP].into_iter().zip(learned) {
                 pending.voices.speaks[member] = ZERO;
                 let (Some(learned), Some(target)) = (learned, plan.targets[i]) else { continue };
@@ -180,8 +179,9 @@ impl Group {
                     *q = each(|l| to_points(raw[l], self.last[l], self.scale[l]));
                 }
             }
-            let (q, total) = track.ensemble.combine(&plan.tuning, &pending.voices);
-            pending.shifted = track.shifts.apply(&q, &self.scale);
+            let (q, total) = track.ensemble.combine(simd, &plan.tuning, &pending.voices);
+            pending.shifted = track.shifts.apply(simd, q, scale).map(Into::into);
+            let (q, total): ([Lane; 5], Lane) = (q.map(Into::into), total.into());
             for row in &mut pending.shifted {
                 (0..LANES).for_each(|l| row[l] = grid::near(row[l]));
             }
@@ -206,16 +206,17 @@ impl Group {
 
 impl Track {
     #[inline(always)]
-    fn learn(&mut self, t: &ensemble::Tuning, gamma: f32, slot: usize, y: &Lane) {
+    fn learn<S: Simd>(&mut self, simd: S, t: &ensemble::Tuning, gamma: f32, slot: usize, y: f32x16<S>) {
         let p = &mut self.pending[slot];
-        let y = each(|l| if p.made[l] > 0.0 { y[l] } else { f32::NAN });
-        self.ensemble.learn(t, &p.voices, &y, &p.scale);
-        self.shifts.learn(gamma, &p.shifted, &y, &p.scale);
+        let y = load(simd, &p.made).simd_gt(0.0).select(y, all(simd, f32::NAN));
+        let scale = load(simd, &p.scale);
+        self.ensemble.learn(simd, t, &p.voices, y, scale);
+        self.shifts.learn(simd, gamma, &p.shifted, y, scale);
     }
 }
 
-fn readiness(history: &History) -> Readiness {
-    match (history.observed(), history.age()) {
+fn readiness(observed: usize, age: u64) -> Readiness {
+    match (observed, age) {
         (n, _) if n < SAMPLES_MIN => Readiness::Cold,
         // A window that is mostly gaps says as little as a short one.
         (n, age) if age < WINDOW as u64 || n < WINDOW / 2 => Readiness::Fallback,
@@ -244,14 +245,16 @@ mod tests {
             horizons,
         };
         let mut group = Group::new(&plan, Profile::Cpu);
-        let mut histories = vec![History::new(&plan.horizons); LANES];
+        let mut history = History::new(&plan.horizons);
         let mut out = vec![crate::set::blank(&plan); LANES];
         // A level of 50 that every window, and the LSTM, says goes on; the other network says one point more.
         let (lstm, mlp) = (|_: usize, _: usize| ZERO, |_: usize, _: usize| [2.0; LANES]);
         let mut medians = vec![];
         for tick in 0..60 {
-            group.observe(&plan, tick, &mut histories, &[50.0; LANES]);
-            group.conclude(&plan, tick, [Some(&lstm), Some(&mlp)], &mut vec![], &mut out);
+            fearless_simd::dispatch!(fearless_simd::Level::new(), simd => {
+                group.observe(simd, &plan, tick, &mut history, &[50.0; LANES]);
+                group.conclude(simd, &plan, tick, [Some(&lstm), Some(&mlp)], &mut vec![], &mut out);
+            });
             medians.push(out[3].quantiles[0].0[1]);
         }
         assert_eq!(medians[LEARNED_MIN - 2], 50.0, "a young series: the windows alone");

@@ -1,9 +1,11 @@
-//! The last samples of a series, with its gaps, and the order statistics that features and members read.
+//! The last samples of sixteen series, with their gaps, and the order statistics that features and members read.
 
+use fearless_simd::{Select, Simd, SimdBase, SimdMask, f32x16, mask32x16};
 use foreshade_types::Horizon;
 
 use crate::WINDOW;
-use crate::order::{Level, Order, SLOTS};
+use crate::lanes::{LANES, Lane, ZERO, all, at_least, each, load};
+use crate::order::{Level, Order};
 
 /// No sample counts for more points: sums of squares stay finite, and so does every forecast. Log-scaled rates stay below
 /// 400, percentages of a small VM may go over 100.
@@ -13,7 +15,7 @@ pub(crate) const PEAK: usize = 6;
 /// The features' short window and far horizon: one hour.
 pub(crate) const HOUR: usize = 12;
 /// The features' window of recent percentiles: three hours.
-const RECENT: usize = 36;
+pub(crate) const RECENT: usize = 36;
 
 /// Samples that must lie beyond all before them to be a new level: 90 min at 5 min.
 pub(crate) const CHANGE: usize = 18;
@@ -22,81 +24,67 @@ const CHANGE_OLD: usize = 54;
 /// A new level is this many spreads away: a ramp across the window, whose end lies beyond its beginning too, is not.
 const CHANGE_SPREADS: f32 = 4.0;
 
-/// A ring of [`SLOTS`], whose first ones stand behind the last once more: what is newest lies in a row, wherever it ends.
+/// Slots of a ring: more than a window, so that what has just left can still be read, and a byte is always a slot.
+const SLOTS: usize = 256;
+
+/// The newest samples, by slot and lane. A row begins on a cache line.
 #[derive(Debug, Clone)]
-pub(crate) struct Ring([f32; SLOTS + WINDOW - 1]);
+#[repr(align(64))]
+struct Ring([Lane; SLOTS]);
 
 impl Ring {
-    const EMPTY: Self = Self([0.0; SLOTS + WINDOW - 1]);
-
-    #[inline(always)]
-    fn at(&self, slot: u8) -> f32 {
-        self.0[usize::from(slot)]
+    fn new() -> Box<Self> {
+        Box::new(Self([ZERO; SLOTS]))
     }
 
     #[inline(always)]
-    fn put(&mut self, slot: u8, value: f32) {
-        let slot = usize::from(slot);
-        self.0[slot] = value;
-        if slot < WINDOW - 1 {
-            self.0[SLOTS + slot] = value;
+    fn at<S: Simd>(&self, simd: S, slot: u8) -> f32x16<S> {
+        load(simd, &self.0[usize::from(slot)])
+    }
+
+    /// The largest of `n` samples up to a slot.
+    #[inline(always)]
+    fn largest<S: Simd>(&self, simd: S, slot: u8, n: usize) -> f32x16<S> {
+        let mut most = self.at(simd, slot);
+        for back in 1..n {
+            most = most.max(self.at(simd, slot.wrapping_sub(back as u8)));
         }
-    }
-
-    /// The newest `n`, at most [`WINDOW`], oldest first.
-    #[inline(always)]
-    fn newest(&self, newest: u8, n: usize) -> &[f32] {
-        let end = usize::from(newest) + 1;
-        let end = if end < n { end + SLOTS } else { end };
-        &self.0[end - n..end]
+        most
     }
 }
 
-/// The last [`WINDOW`] samples of a series. Slots count up and wrap; the newest is `newest`.
+/// The last [`WINDOW`] samples of each series. Slots count up and wrap; the newest of all is `newest`.
 #[derive(Debug, Clone)]
 pub(crate) struct History {
     /// Samples, gaps filled with the value before them.
-    x: Ring,
+    x: Box<Ring>,
     /// Largest of [`PEAK`] samples up to here.
-    peak: Ring,
-    /// A bit per slot: was there a sample?
-    known: [u64; SLOTS / 64],
+    peak: Box<Ring>,
+    /// A bit per lane: was there a sample?
+    known: [u16; SLOTS],
     newest: u8,
-    len: u8,
-    observed: u8,
+    len: [u8; LANES],
+    observed: [u8; LANES],
     /// Samples since the first observed one, gaps included.
-    age: u64,
-    pub(crate) orders: Orders,
+    age: [u64; LANES],
+    orders: Orders,
     /// What the members need beyond the features: one per horizon that is none of theirs.
     extra: Box<[Extra]>,
 }
 
-/// The orders behind the features, by what they order. Each is named by the slot of its newest sample.
+/// The orders behind the features, by what they order.
 #[derive(Debug, Clone)]
-pub(crate) struct Orders {
-    pub(crate) values: Order,
-    pub(crate) recent: Order,
+struct Orders {
+    values: Order,
+    recent: Order,
     /// Maxima of [`PEAK`] samples in a row.
-    pub(crate) peaks: Order,
+    peaks: Order,
     /// |x[t] - x[t-1]|.
-    pub(crate) moves: Order,
+    moves: Order,
     /// max(x[t+1..=t+PEAK]) - x[t]: how far a peak rose above the sample before it.
-    pub(crate) rises: Order,
+    rises: Order,
     /// x[t] - x[t-HOUR].
-    pub(crate) drifts: Order,
-}
-
-impl Orders {
-    fn new() -> Self {
-        Self {
-            values: Order::new(),
-            recent: Order::new(),
-            peaks: Order::new(),
-            moves: Order::new(),
-            rises: Order::new(),
-            drifts: Order::new(),
-        }
-    }
+    drifts: Order,
 }
 
 /// Outcomes of a horizon that the features do not know.
@@ -130,153 +118,205 @@ pub(crate) fn places(horizons: &[Horizon]) -> Vec<Place> {
 }
 
 impl History {
-    /// A series without a sample, for a fleet of these horizons.
+    /// Series without a sample, for a fleet of these horizons.
     pub(crate) fn new(horizons: &[Horizon]) -> Self {
+        let over = |span: usize| Order::new(WINDOW - span);
         let extra = |(h, place): (&Horizon, Place)| match (*h, place) {
             (_, Place::Features) => None,
-            (Horizon::Step(n), _) => Some(Extra::Step { n: n as u8, rises: Order::new() }),
+            (Horizon::Step(n), _) => Some(Extra::Step { n: n as u8, rises: over(n as usize) }),
             (Horizon::Peak(n), _) => Some(Extra::Peak {
                 n: n as u8,
-                peak: Box::new(Ring::EMPTY),
-                peaks: Order::new(),
-                rises: Order::new(),
+                peak: Ring::new(),
+                peaks: over(n as usize - 1),
+                rises: over(n as usize),
             }),
         };
+        let orders = Orders {
+            values: over(0),
+            recent: Order::new(RECENT),
+            peaks: over(PEAK - 1),
+            moves: over(1),
+            rises: over(PEAK),
+            drifts: over(HOUR),
+        };
         Self {
-            x: Ring::EMPTY,
-            peak: Ring::EMPTY,
-            known: [0; SLOTS / 64],
+            x: Ring::new(),
+            peak: Ring::new(),
+            known: [0; SLOTS],
             newest: u8::MAX,
-            len: 0,
-            observed: 0,
-            age: 0,
-            orders: Orders::new(),
+            len: [0; LANES],
+            observed: [0; LANES],
+            age: [0; LANES],
+            orders,
             extra: horizons.iter().zip(places(horizons)).filter_map(extra).collect(),
         }
     }
 
-    /// Samples in the window, gaps included, at most [`WINDOW`].
-    pub(crate) fn len(&self) -> usize {
-        usize::from(self.len)
+    /// Samples in a lane's window, gaps included, at most [`WINDOW`].
+    pub(crate) fn len(&self, lane: usize) -> usize {
+        usize::from(self.len[lane])
     }
 
-    /// Samples of the window that were there.
-    pub(crate) fn observed(&self) -> usize {
-        usize::from(self.observed)
+    /// Samples of a lane's window that were there.
+    pub(crate) fn observed(&self, lane: usize) -> usize {
+        usize::from(self.observed[lane])
     }
 
-    /// Samples since the first observed one, gaps included.
-    pub(crate) fn age(&self) -> u64 {
-        self.age
+    /// Samples since a lane's first observed one, gaps included.
+    pub(crate) fn age(&self, lane: usize) -> u64 {
+        self.age[lane]
     }
 
-    /// The newest known value; 0 while there is none.
-    pub(crate) fn last(&self) -> f32 {
-        self.x.at(self.newest)
+    /// The newest known values; 0 while there is none.
+    pub(crate) fn last(&self) -> &Lane {
+        &self.x.0[usize::from(self.newest)]
     }
 
-    /// Was the sample of `back` ticks ago there?
-    pub(crate) fn known(&self, back: usize) -> bool {
-        back < self.len() && self.bit(self.newest.wrapping_sub(back as u8))
-    }
-
-    fn bit(&self, slot: u8) -> bool {
-        self.known[usize::from(slot >> 6)] >> (slot & 63) & 1 == 1
-    }
-
-    /// The window, oldest first, gaps filled.
+    /// The slot of `back` ticks ago.
     #[inline(always)]
-    pub(crate) fn window(&self) -> &[f32] {
-        self.x.newest(self.newest, self.len())
+    fn ago(&self, back: usize) -> u8 {
+        self.newest.wrapping_sub(back as u8)
     }
 
-    /// The sample of `back` ticks ago, NaN = missing or before the first.
-    pub(crate) fn raw(&self, back: usize) -> f32 {
-        match self.known(back) {
-            true => self.x.at(self.newest.wrapping_sub(back as u8)),
-            false => f32::NAN,
-        }
+    /// Was a lane's sample of `back` ticks ago there?
+    pub(crate) fn known(&self, lane: usize, back: usize) -> bool {
+        back < self.len(lane) && self.known[usize::from(self.ago(back))] >> lane & 1 == 1
     }
 
-    /// Takes the next sample (not finite = missing), held to 0..=10,000 points. Gaps before the first are not kept.
+    /// The samples of `back` ticks ago, gaps filled.
     #[inline(always)]
-    pub(crate) fn push(&mut self, points: f32) {
-        let known = points.is_finite();
-        if self.len == 0 && !known {
-            return;
+    pub(crate) fn filled<S: Simd>(&self, simd: S, back: usize) -> f32x16<S> {
+        self.x.at(simd, self.ago(back))
+    }
+
+    /// A lane's sample of `back` ticks ago, gaps filled.
+    #[inline(always)]
+    pub(crate) fn sample(&self, lane: usize, back: usize) -> f32 {
+        self.x.0[usize::from(self.ago(back))][lane]
+    }
+
+    /// A lane's window, oldest first, gaps filled.
+    pub(crate) fn window(&self, lane: usize) -> impl Iterator<Item = f32> {
+        (0..self.len(lane)).rev().map(move |back| self.sample(lane, back))
+    }
+
+    /// A lane's sample of `back` ticks ago, NaN = missing or before the first.
+    pub(crate) fn raw(&self, lane: usize, back: usize) -> f32 {
+        if self.known(lane, back) { self.sample(lane, back) } else { f32::NAN }
+    }
+
+    /// Has a lane's window no gap?
+    pub(crate) fn whole(&self, lane: usize) -> bool {
+        self.observed[lane] == self.len[lane]
+    }
+
+    /// Lanes whose windows have no gap and enough samples, and those with enough samples.
+    #[inline(always)]
+    pub(crate) fn told<S: Simd>(&self, simd: S, least: usize) -> [mask32x16<S>; 2] {
+        let enough = at_least(simd, &self.observed, least);
+        let whole = (0..LANES).fold(0, |bits, l| bits | u64::from(self.whole(l)) << l);
+        [enough & mask32x16::from_bitmask(simd, whole), enough]
+    }
+
+    /// Lengths of windows, and the lanes of each: what is computed of a window takes its length from here, so that lanes of
+    /// one length, nearly always all of them, go in one. Lanes without a sample are in none.
+    #[inline(always)]
+    pub(crate) fn lengths(&self) -> impl Iterator<Item = (usize, u64)> {
+        let of = |len: u8| (0..LANES).fold(0, |bits, l| bits | u64::from(self.len[l] == len) << l);
+        let mut left = !of(0) & ((1 << LANES) - 1);
+        std::iter::from_fn(move || {
+            let first = left.trailing_zeros() as usize;
+            let len = *self.len.get(first)?;
+            let lanes = of(len);
+            left &= !lanes;
+            Some((usize::from(len), lanes))
+        })
+    }
+
+    /// Takes the next samples (not finite = missing), held to 0..=10,000 points. Gaps before the first are not kept.
+    #[inline(always)]
+    pub(crate) fn push<S: Simd>(&mut self, simd: S, points: &Lane) {
+        let leaving = self.known[usize::from(self.ago(WINDOW - 1))];
+        let (mut bits, mut full) = (0, 0);
+        for (l, x) in points.iter().enumerate() {
+            let there = x.is_finite();
+            let was_full = usize::from(self.len[l]) == WINDOW;
+            let begun = there || self.len[l] > 0;
+            self.len[l] += u8::from(begun && !was_full);
+            self.observed[l] += u8::from(there);
+            self.observed[l] -= u8::from(was_full) & (leaving >> l & 1) as u8;
+            self.age[l] += u64::from(begun);
+            bits |= u16::from(there) << l;
+            full |= u64::from(was_full) << l;
         }
+        let (given, last) = (load(simd, points), self.filled(simd, 0));
+        let there = mask32x16::from_bitmask(simd, u64::from(bits));
         // + 0.0: no negative zero, which would sort as equal but print otherwise.
-        let x = if known { points.clamp(0.0, POINTS_MAX) + 0.0 } else { self.last() };
-        let full = self.len() == WINDOW;
-        if full {
-            let oldest = self.newest.wrapping_sub(WINDOW as u8 - 1);
-            self.observed -= u8::from(self.bit(oldest));
-        } else {
-            self.len += 1;
-        }
+        let x = there.select(given.max(0.0).min(POINTS_MAX) + 0.0, last);
         self.newest = self.newest.wrapping_add(1);
         let slot = usize::from(self.newest);
-        self.x.put(self.newest, x);
-        let peak = largest(self.x.newest(self.newest, PEAK.min(self.len())));
-        self.peak.put(self.newest, peak);
-        let bit = 1 << (slot & 63);
-        self.known[slot >> 6] = self.known[slot >> 6] & !bit | if known { bit } else { 0 };
-        self.observed += u8::from(known);
-        self.age += 1;
-        self.order(full);
+        x.store_slice(&mut self.x.0[slot]);
+        self.known[slot] = bits;
+        self.x.largest(simd, self.newest, PEAK).store_slice(&mut self.peak.0[slot]);
+        self.order(simd, mask32x16::from_bitmask(simd, full));
     }
 
     /// Brings every order up to date; `full`: a sample has left.
     #[inline(always)]
-    fn order(&mut self, full: bool) {
-        let (new, n) = (self.newest, self.len());
-        let (w, p) = (self.x.newest(new, n), self.peak.newest(new, n));
-        let now = Now { newest: new, n, full };
+    fn order<S: Simd>(&mut self, simd: S, full: mask32x16<S>) {
+        let (x, peak, new) = (&*self.x, &*self.peak, self.newest);
+        let now = Now { simd, newest: new, len: &self.len, full };
         let o = &mut self.orders;
-        now.turn(&mut o.values, 0, rank(w, 0));
-        let recent = rank(w, n.saturating_sub(RECENT));
-        o.recent.turn((n > RECENT).then(|| new.wrapping_sub(RECENT as u8)), Some((new, recent)));
-        now.turn(&mut o.peaks, PEAK - 1, rank(p, PEAK - 1));
-        now.turn(&mut o.moves, 1, rank_of_moves(w));
-        now.turn(&mut o.rises, PEAK, rank_of_changes(p, w, PEAK));
-        now.turn(&mut o.drifts, HOUR, rank_of_changes(w, w, HOUR));
+        now.turn(&mut o.values, 0, |s| x.at(simd, s));
+        let more = at_least(simd, &self.len, RECENT + 1);
+        let oldest = more.select(x.at(simd, new.wrapping_sub(RECENT as u8)), all(simd, f32::INFINITY));
+        let newest = at_least(simd, &self.len, 1).select(x.at(simd, new), all(simd, f32::INFINITY));
+        o.recent.turn(simd, oldest, newest);
+        now.turn(&mut o.peaks, PEAK - 1, |s| peak.at(simd, s));
+        now.turn(&mut o.moves, 1, |s| (x.at(simd, s) - x.at(simd, s.wrapping_sub(1))).abs());
+        now.turn(&mut o.rises, PEAK, |s| change(simd, peak, x, s, PEAK));
+        now.turn(&mut o.drifts, HOUR, |s| change(simd, x, x, s, HOUR));
         for extra in &mut self.extra {
             match extra {
                 Extra::Step { n, rises } => {
                     let span = usize::from(*n);
-                    now.turn(rises, span, rank_of_changes(w, w, span));
+                    now.turn(rises, span, |s| change(simd, x, x, s, span));
                 }
-                Extra::Peak { n: span, peak, peaks, rises } => {
-                    let span = usize::from(*span);
-                    peak.put(new, largest(self.x.newest(new, span.min(n))));
-                    let p = peak.newest(new, n);
-                    now.turn(peaks, span - 1, rank(p, span - 1));
-                    now.turn(rises, span, rank_of_changes(p, w, span));
+                Extra::Peak { n, peak, peaks, rises } => {
+                    let span = usize::from(*n);
+                    x.largest(simd, new, span).store_slice(&mut peak.0[usize::from(new)]);
+                    let peak = &**peak;
+                    now.turn(peaks, span - 1, |s| peak.at(simd, s));
+                    now.turn(rises, span, |s| change(simd, peak, x, s, span));
                 }
             }
         }
     }
 
-    /// Has the level changed [`CHANGE`] samples ago, for good? All samples since lie above, or all below, every one before
-    /// (a run of ranks, which noise gives once in (n over k) windows), and further away than the spread of both explains.
+    /// Has a lane's level changed [`CHANGE`] samples ago, for good? All samples since lie above, or all below, every one
+    /// before (a run of ranks, which noise gives once in (n over k) windows), and further away than the spread of both
+    /// explains. A bit per lane.
     #[inline(always)]
-    pub(crate) fn has_changed(&self) -> bool {
-        if self.len() < CHANGE + CHANGE_OLD {
-            return false;
-        }
-        let (mut low, mut high) = (f32::INFINITY, f32::NEG_INFINITY);
-        for back in 0..CHANGE {
-            let x = self.x.at(self.newest.wrapping_sub(back as u8));
+    pub(crate) fn changed<S: Simd>(&self, simd: S) -> u64 {
+        let (mut low, mut high) = (self.filled(simd, 0), self.filled(simd, 0));
+        for back in 1..CHANGE {
+            let x = self.filled(simd, back);
             (low, high) = (low.min(x), high.max(x));
         }
-        let above = self.largest(CHANGE).is_some_and(|old| low > old);
-        let below = self.smallest(CHANGE).is_some_and(|old| high < old);
-        (above || below) && self.is_apart()
+        let values = &self.orders.values;
+        let old = CHANGE + CHANGE_OLD;
+        let rank = |l: usize| self.len(l).max(old);
+        let largest = load(simd, &each(|l| values.at(rank(l) - 1 - CHANGE, l)));
+        let smallest = load(simd, &each(|l| values.at(CHANGE, l)));
+        let apart = low.simd_gt(largest) | high.simd_lt(smallest);
+        let may = (apart & at_least(simd, &self.len, old)).to_bitmask();
+        (0..LANES).filter(|l| may >> l & 1 == 1 && self.is_apart(*l)).fold(0, |bits, l| bits | 1 << l)
     }
 
     #[cold]
-    fn is_apart(&self) -> bool {
-        let (old, new) = self.window().split_at(self.len() - CHANGE);
+    fn is_apart(&self, lane: usize) -> bool {
+        let window: Vec<f32> = self.window(lane).collect();
+        let (old, new) = window.split_at(window.len() - CHANGE);
         let about = |w: &[f32]| {
             let mean = w.iter().sum::<f32>() / w.len() as f32;
             let variance = w.iter().map(|x| (x - mean) * (x - mean)).sum::<f32>() / w.len() as f32;
@@ -286,235 +326,243 @@ impl History {
         (after - before).abs() > CHANGE_SPREADS * (wide + narrow) + 1.0
     }
 
-    /// Forgets all but the newest `keep` samples, as if the series had begun with them.
-    pub(crate) fn forget(&mut self, keep: usize) {
-        let keep = keep.min(self.len());
-        let raw: Vec<f32> = (0..keep).rev().map(|back| self.raw(back)).collect();
-        let filled = self.x.clone();
-        let (newest, age) = (self.newest, self.age);
-        self.len = 0;
-        self.observed = 0;
-        self.orders = Orders::new();
+    /// Forgets all but a lane's newest `keep` samples, as if the series had begun with them.
+    #[cold]
+    pub(crate) fn forget(&mut self, lane: usize, keep: usize) {
+        let keep = keep.min(self.len(lane));
+        self.len[lane] = keep as u8;
+        if keep > 0 {
+            // A gap at the new beginning has a value before it, so it is kept as one.
+            self.known[usize::from(self.ago(keep - 1))] |= 1 << lane;
+        }
+        self.observed[lane] = (0..keep).filter(|&back| self.known(lane, back)).count() as u8;
+        let newest = self.newest;
+        let at = |ring: &Ring, back: usize| ring.0[usize::from(newest.wrapping_sub(back as u8))][lane];
+        let (x, peak, o) = (&*self.x, &*self.peak, &mut self.orders);
+        let kept = |span: usize| 0..keep.saturating_sub(span);
+        o.values.fill(lane, kept(0).map(|b| at(x, b)));
+        o.recent.fill(lane, kept(0).take(RECENT).map(|b| at(x, b)));
+        o.peaks.fill(lane, kept(PEAK - 1).map(|b| at(peak, b)));
+        o.moves.fill(lane, kept(1).map(|b| (at(x, b) - at(x, b + 1)).abs()));
+        o.rises.fill(lane, kept(PEAK).map(|b| at(peak, b) - at(x, b + PEAK)));
+        o.drifts.fill(lane, kept(HOUR).map(|b| at(x, b) - at(x, b + HOUR)));
         for extra in &mut self.extra {
             match extra {
-                Extra::Step { rises, .. } => *rises = Order::new(),
-                Extra::Peak { peaks, rises, .. } => (*peaks, *rises) = (Order::new(), Order::new()),
+                Extra::Step { n, rises } => {
+                    let n = usize::from(*n);
+                    rises.fill(lane, kept(n).map(|b| at(x, b) - at(x, b + n)));
+                }
+                Extra::Peak { n, peak, peaks, rises } => {
+                    let n = usize::from(*n);
+                    peaks.fill(lane, kept(n - 1).map(|b| at(peak, b)));
+                    rises.fill(lane, kept(n).map(|b| at(peak, b) - at(x, b + n)));
+                }
             }
         }
-        for (i, x) in raw.iter().enumerate() {
-            // A gap at the new beginning has a value before it, so it is kept as one.
-            let slot = newest.wrapping_sub((keep - 1 - i) as u8);
-            match (self.len, x.is_nan()) {
-                (0, true) => self.push(filled.at(slot)),
-                _ => self.push(*x),
-            }
-        }
-        self.age = age;
     }
 
-    /// The outcome of a horizon that ends now; `None` = unknown. A peak needs half of its samples.
+    /// The outcomes of a horizon that end now; NaN = unknown. A peak needs half of its samples.
     #[inline(always)]
-    pub(crate) fn outcome(&self, horizon: Horizon) -> Option<f32> {
+    pub(crate) fn outcome<S: Simd>(&self, simd: S, horizon: Horizon) -> f32x16<S> {
+        let unknown = all(simd, f32::NAN);
         match horizon {
-            Horizon::Step(_) => self.known(0).then(|| self.last()),
+            Horizon::Step(_) => {
+                let known = self.known[usize::from(self.newest)];
+                mask32x16::from_bitmask(simd, u64::from(known)).select(self.filled(simd, 0), unknown)
+            }
             Horizon::Peak(n) => {
                 let n = n as usize;
-                if n > self.len() {
-                    return None;
+                let most = match n {
+                    PEAK => self.peak.at(simd, self.newest),
+                    _ => self.x.largest(simd, self.newest, n),
+                };
+                let mut y = at_least(simd, &self.len, n).select(most, unknown);
+                for lane in (0..LANES).filter(|&l| !self.whole(l) && self.len(l) >= n) {
+                    y.as_mut_slice()[lane] = self.peak_with_gaps(lane, n);
                 }
-                if self.observed == self.len {
-                    return Some(if n == PEAK {
-                        self.peak.at(self.newest)
-                    } else {
-                        largest(self.x.newest(self.newest, n))
-                    });
-                }
-                let there = (0..n).filter(|&b| self.known(b)).count();
-                let most = (0..n).map(|b| self.raw(b)).fold(f32::NEG_INFINITY, f32::max);
-                (2 * there >= n).then_some(most)
+                y
             }
         }
     }
 
-    /// Has the window no gap?
-    pub(crate) fn whole(&self) -> bool {
-        self.observed == self.len
+    #[cold]
+    fn peak_with_gaps(&self, lane: usize, n: usize) -> f32 {
+        let there = (0..n).filter(|&b| self.known(lane, b)).count();
+        let most = (0..n).map(|b| self.raw(lane, b)).fold(f32::NEG_INFINITY, f32::max);
+        if 2 * there >= n { most } else { f32::NAN }
     }
 
-    /// Quantiles of what the outcomes of a horizon were above the sample before them, and how many there were. Gaps
-    /// count as filled: ask only a whole window.
+    /// Of windows of `len` samples: quantiles of what the outcomes of a horizon were above the sample before them, and how
+    /// many there were. Gaps count as filled: use only those of a whole window.
     #[inline(always)]
-    pub(crate) fn rises<const N: usize>(
+    pub(crate) fn rises<S: Simd, const N: usize>(
         &self,
+        simd: S,
+        len: usize,
         horizon: Horizon,
         place: Place,
         levels: [Level; N],
-    ) -> (usize, [f32; N]) {
-        let (x, peak) = (&self.x, &self.peak);
-        match (horizon, place) {
-            (Horizon::Peak(_), Place::Features) => {
-                let o = &self.orders.rises;
-                (o.len(), o.quantiles(levels, |s| rise(x, peak, s, PEAK)))
-            }
-            (Horizon::Step(_), Place::Features) => {
-                let o = &self.orders.drifts;
-                (o.len(), o.quantiles(levels, |s| drift(x, s, HOUR)))
-            }
+    ) -> (usize, [f32x16<S>; N]) {
+        let order = match (horizon, place) {
+            (Horizon::Peak(_), Place::Features) => &self.orders.rises,
+            (Horizon::Step(_), Place::Features) => &self.orders.drifts,
             (_, Place::Extra(i)) => match &self.extra[i] {
-                Extra::Step { n, rises } => {
-                    let n = usize::from(*n);
-                    (rises.len(), rises.quantiles(levels, |s| drift(x, s, n)))
-                }
-                Extra::Peak { n, peak, rises, .. } => {
-                    let n = usize::from(*n);
-                    (rises.len(), rises.quantiles(levels, |s| rise(x, peak, s, n)))
-                }
+                Extra::Step { rises, .. } | Extra::Peak { rises, .. } => rises,
             },
-        }
+        };
+        let n = len.saturating_sub(horizon.delay_steps() as usize);
+        (n, order.quantiles(simd, n, levels))
     }
 
     /// Quantiles of the outcomes of a horizon themselves, and how many there were: of the samples for a step, of the
     /// maxima for a peak. As for [`Self::rises`], of a whole window.
     #[inline(always)]
-    pub(crate) fn outcomes<const N: usize>(
+    pub(crate) fn outcomes<S: Simd, const N: usize>(
         &self,
+        simd: S,
+        len: usize,
         horizon: Horizon,
         place: Place,
         levels: [Level; N],
-    ) -> (usize, [f32; N]) {
-        match (horizon, place) {
-            (Horizon::Step(_), _) => self.values(levels),
-            (Horizon::Peak(_), Place::Features) => {
-                let o = &self.orders.peaks;
-                (o.len(), o.quantiles(levels, |s| self.peak.at(s)))
-            }
-            (Horizon::Peak(_), Place::Extra(i)) => match &self.extra[i] {
-                Extra::Peak { peak, peaks, .. } => (peaks.len(), peaks.quantiles(levels, |s| peak.at(s))),
-                Extra::Step { .. } => (0, [0.0; N]),
+    ) -> (usize, [f32x16<S>; N]) {
+        let (span, order) = match (horizon, place) {
+            (Horizon::Step(_), _) => (0, &self.orders.values),
+            (Horizon::Peak(n), Place::Features) => (n as usize - 1, &self.orders.peaks),
+            (Horizon::Peak(n), Place::Extra(i)) => match &self.extra[i] {
+                Extra::Peak { peaks, .. } => (n as usize - 1, peaks),
+                Extra::Step { .. } => (WINDOW, &self.orders.peaks),
             },
-        }
+        };
+        let n = len.saturating_sub(span);
+        (n, order.quantiles(simd, n, levels))
     }
 
-    /// Quantiles of the samples.
+    /// Quantiles of the samples of windows of `len`.
     #[inline(always)]
-    pub(crate) fn values<const N: usize>(&self, levels: [Level; N]) -> (usize, [f32; N]) {
-        let o = &self.orders.values;
-        (o.len(), o.quantiles(levels, |s| self.x.at(s)))
+    pub(crate) fn values<S: Simd, const N: usize>(
+        &self,
+        simd: S,
+        len: usize,
+        levels: [Level; N],
+    ) -> [f32x16<S>; N] {
+        self.orders.values.quantiles(simd, len, levels)
     }
 
     /// Quantiles of the last three hours.
     #[inline(always)]
-    pub(crate) fn recent<const N: usize>(&self, levels: [Level; N]) -> [f32; N] {
-        self.orders.recent.quantiles(levels, |s| self.x.at(s))
+    pub(crate) fn recent<S: Simd, const N: usize>(
+        &self,
+        simd: S,
+        len: usize,
+        levels: [Level; N],
+    ) -> [f32x16<S>; N] {
+        self.orders.recent.quantiles(simd, len.min(RECENT), levels)
     }
 
     /// Quantiles of |x[t] - x[t-1]|.
     #[inline(always)]
-    pub(crate) fn moves<const N: usize>(&self, levels: [Level; N]) -> [f32; N] {
-        self.orders.moves.quantiles(levels, |s| one_move(&self.x, s))
+    pub(crate) fn moves<S: Simd, const N: usize>(
+        &self,
+        simd: S,
+        len: usize,
+        levels: [Level; N],
+    ) -> [f32x16<S>; N] {
+        self.orders.moves.quantiles(simd, len.saturating_sub(1), levels)
     }
 
-    /// The `rank`-th largest sample, 0 = the largest; `None` beyond the window.
-    pub(crate) fn largest(&self, rank: usize) -> Option<f32> {
-        let slots = self.orders.values.slots();
-        slots.len().checked_sub(rank + 1).map(|i| self.x.at(slots[i]))
-    }
-
-    /// The `rank`-th smallest sample, 0 = the smallest; `None` beyond the window.
-    pub(crate) fn smallest(&self, rank: usize) -> Option<f32> {
-        self.orders.values.slots().get(rank).map(|&s| self.x.at(s))
+    /// A lane's smallest and largest sample; `None` before the first.
+    pub(crate) fn range(&self, lane: usize) -> Option<(f32, f32)> {
+        let top = self.len(lane).checked_sub(1)?;
+        Some((self.orders.values.at(0, lane), self.orders.values.at(top, lane)))
     }
 }
 
-/// A window that has just taken a sample in.
-struct Now {
+/// Windows that have just taken samples in.
+struct Now<'a, S: Simd> {
+    simd: S,
     newest: u8,
-    n: usize,
+    len: &'a [u8; LANES],
     /// Has a sample left?
-    full: bool,
+    full: mask32x16<S>,
 }
 
-impl Now {
-    /// Brings an order up to date whose entries reach back over `span` samples and are named by the newest of them.
+impl<S: Simd> Now<'_, S> {
+    /// Brings an order up to date whose values reach back over `span` samples and are named by the newest of them.
     #[inline(always)]
-    fn turn(&self, order: &mut Order, span: usize, rank: usize) {
-        let leaves = self.full.then(|| self.newest.wrapping_sub((WINDOW - span) as u8));
-        order.turn(leaves, (self.n > span).then_some((self.newest, rank)));
+    fn turn(&self, order: &mut Order, span: usize, of: impl Fn(u8) -> f32x16<S>) {
+        let none = all(self.simd, f32::INFINITY);
+        let oldest = of(self.newest.wrapping_sub((WINDOW - span) as u8));
+        let new = at_least(self.simd, self.len, span + 1).select(of(self.newest), none);
+        order.turn(self.simd, self.full.select(oldest, none), new);
     }
 }
 
-/// How many of the values from the `first` on, but the last, are no larger than the last.
+/// The changes from `from` to `span` samples later in `to`.
 #[inline(always)]
-fn rank(values: &[f32], first: usize) -> usize {
-    let Some((new, before)) = values.split_last() else { return 0 };
-    count(before.get(first..).unwrap_or_default().iter().copied(), *new)
-}
-
-/// The same of the moves from one sample to the next.
-#[inline(always)]
-fn rank_of_moves(w: &[f32]) -> usize {
-    let [.., b, a] = w else { return 0 };
-    let n = w.len();
-    count(w[1..n - 1].iter().zip(&w[..n - 2]).map(|(a, b)| (a - b).abs()), (a - b).abs())
-}
-
-/// The same of the changes from `from` to `span` samples later in `to`.
-#[inline(always)]
-fn rank_of_changes(to: &[f32], from: &[f32], span: usize) -> usize {
-    let n = to.len();
-    if n <= span {
-        return 0;
-    }
-    let changes = to[span..n - 1].iter().zip(&from[..n - 1 - span]).map(|(a, b)| a - b);
-    count(changes, to[n - 1] - from[n - 1 - span])
-}
-
-#[inline(always)]
-fn count(values: impl Iterator<Item = f32>, limit: f32) -> usize {
-    values.map(|v| u32::from(v <= limit)).sum::<u32>() as usize
-}
-
-#[inline(always)]
-fn largest(x: &[f32]) -> f32 {
-    x.iter().copied().fold(f32::NEG_INFINITY, f32::max)
-}
-
-#[inline(always)]
-fn one_move(x: &Ring, s: u8) -> f32 {
-    (x.at(s) - x.at(s.wrapping_sub(1))).abs()
-}
-
-#[inline(always)]
-fn drift(x: &Ring, s: u8, n: usize) -> f32 {
-    x.at(s) - x.at(s.wrapping_sub(n as u8))
-}
-
-#[inline(always)]
-fn rise(x: &Ring, peak: &Ring, s: u8, n: usize) -> f32 {
-    peak.at(s) - x.at(s.wrapping_sub(n as u8))
+fn change<S: Simd>(simd: S, to: &Ring, from: &Ring, slot: u8, span: usize) -> f32x16<S> {
+    to.at(simd, slot) - from.at(simd, slot.wrapping_sub(span as u8))
 }
 
 #[cfg(test)]
 mod tests {
+    use fearless_simd::dispatch;
+
     use super::*;
+
+    /// The lane looked at; the others stay without a sample, but for the one before it.
+    const LANE: usize = 9;
+
+    impl History {
+        fn take(&mut self, x: f32) {
+            let points = each(|l| {
+                if l == LANE {
+                    x
+                } else if l + 1 == LANE {
+                    7.0
+                } else {
+                    f32::NAN
+                }
+            });
+            dispatch!(fearless_simd::Level::new(), simd => self.push(simd, &points));
+        }
+
+        fn has_changed(&self) -> bool {
+            dispatch!(fearless_simd::Level::new(), simd => self.changed(simd)) >> LANE & 1 == 1
+        }
+
+        fn came(&self, horizon: Horizon) -> f32 {
+            dispatch!(fearless_simd::Level::new(), simd => self.outcome(simd, horizon).as_slice()[LANE])
+        }
+
+        fn rise(&self, horizon: Horizon, place: Place) -> (usize, [f32; 5]) {
+            dispatch!(fearless_simd::Level::new(), simd => {
+                let (n, q) = self.rises(simd, self.len(LANE), horizon, place, Level::FORECAST);
+                (n, q.map(|q| q.as_slice()[LANE]))
+            })
+        }
+    }
+
+    fn window(h: &History) -> Vec<f32> {
+        h.window(LANE).collect()
+    }
 
     #[test]
     fn keeps_the_last_window_and_its_gaps() {
         let mut h = History::new(&[Horizon::Step(3)]);
-        h.push(f32::NAN);
-        assert_eq!((h.len(), h.age()), (0, 0));
+        h.take(f32::NAN);
+        assert_eq!((h.len(LANE), h.age(LANE)), (0, 0));
         for i in 0..500 {
-            h.push(if i % 10 == 3 { f32::NAN } else { i as f32 });
+            h.take(if i % 10 == 3 { f32::NAN } else { i as f32 });
         }
-        assert_eq!(h.window()[0], 356.0);
-        assert_eq!((h.last(), h.age()), (499.0, 500));
-        assert!(h.raw(499 - 363).is_nan());
-        assert_eq!(h.window()[363 - 356], 362.0);
-        assert_eq!(h.observed(), (0..WINDOW).filter(|&b| !h.raw(b).is_nan()).count());
-        assert_eq!(h.outcome(Horizon::Peak(4)), Some(499.0));
-        h.push(f32::NAN);
-        assert_eq!(h.outcome(Horizon::Step(3)), None, "a gap is no outcome");
-        assert_eq!(h.outcome(Horizon::Peak(2)), Some(499.0), "half of a peak is enough");
+        assert_eq!(window(&h)[0], 356.0);
+        assert_eq!((h.last()[LANE], h.age(LANE)), (499.0, 500));
+        assert!(h.raw(LANE, 499 - 363).is_nan());
+        assert_eq!(window(&h)[363 - 356], 362.0);
+        assert_eq!(h.observed(LANE), (0..WINDOW).filter(|&b| !h.raw(LANE, b).is_nan()).count());
+        assert_eq!(h.came(Horizon::Peak(4)), 499.0);
+        h.take(f32::NAN);
+        assert!(h.came(Horizon::Step(3)).is_nan(), "a gap is no outcome");
+        assert_eq!(h.came(Horizon::Peak(2)), 499.0, "half of a peak is enough");
     }
 
     #[test]
@@ -528,10 +576,10 @@ mod tests {
             let mut h = History::new(&[]);
             let mut at = Vec::new();
             for t in 0..2000 {
-                h.push(level(t) + 4.0 * noise());
+                h.take(level(t) + 4.0 * noise());
                 if h.has_changed() {
                     at.push(t);
-                    h.forget(CHANGE);
+                    h.forget(LANE, CHANGE);
                 }
             }
             at
@@ -548,19 +596,16 @@ mod tests {
         let horizons = [Horizon::Peak(6), Horizon::Step(2)];
         let x: Vec<f32> = (0..300).map(|i| (i * 37 % 101) as f32).collect();
         let (mut h, mut young) = (History::new(&horizons), History::new(&horizons));
-        x.iter().for_each(|&v| h.push(v));
-        h.forget(20);
-        x[280..].iter().for_each(|&v| young.push(v));
+        x.iter().for_each(|&v| h.take(v));
+        h.forget(LANE, 20);
+        x[280..].iter().for_each(|&v| young.take(v));
         for more in [5.0, 7.0, f32::NAN, 1.0] {
-            h.push(more);
-            young.push(more);
-            assert_eq!(h.window(), young.window());
-            assert_eq!(h.observed(), young.observed());
+            h.take(more);
+            young.take(more);
+            assert_eq!(window(&h), window(&young));
+            assert_eq!(h.observed(LANE), young.observed(LANE));
             for (horizon, place) in horizons.iter().zip(places(&horizons)) {
-                assert_eq!(
-                    h.rises(*horizon, place, Level::FORECAST),
-                    young.rises(*horizon, place, Level::FORECAST)
-                );
+                assert_eq!(h.rise(*horizon, place), young.rise(*horizon, place));
             }
         }
     }

@@ -2,9 +2,13 @@
 //!
 //! While the window has no gap both are read off its orders; with one, the outcomes that are known are sorted.
 
+use fearless_simd::{Simd, SimdMask, mask32x16};
 use foreshade_types::Horizon;
 
+use crate::SAMPLES_MIN;
+use crate::ensemble::Voices;
 use crate::history::{History, Place};
+use crate::lanes::{LANES, ZERO, all, put};
 use crate::order::Level;
 use crate::quantile::{at_levels, peak};
 
@@ -24,25 +28,44 @@ pub(crate) const MLP: usize = 4;
 /// Outcomes a member must have seen in the window before it speaks.
 pub(crate) const OUTCOMES_MIN: usize = 6;
 
-/// What both say of a horizon; `None` = too few outcomes.
+/// Both say what they have to say of a horizon.
 #[inline(always)]
-pub(crate) fn speak(history: &History, horizon: Horizon, place: Place) -> [Option<[f32; 5]>; 2] {
-    if !history.whole() {
-        return with_gaps(history, horizon);
+pub(crate) fn speak<S: Simd>(
+    simd: S,
+    history: &History,
+    horizon: Horizon,
+    place: Place,
+    voices: &mut Voices,
+) {
+    let [told, enough] = history.told(simd, SAMPLES_MIN);
+    [LAST, RECENT].into_iter().for_each(|m| voices.speaks[m] = ZERO);
+    let last = history.filled(simd, 0);
+    for (n, lanes) in history.lengths() {
+        let lanes = told & mask32x16::from_bitmask(simd, lanes);
+        let (rises, mut rise) = history.rises(simd, n, horizon, place, Level::FORECAST);
+        rise.iter_mut().for_each(|r| *r += last);
+        let (outcomes, recent) = history.outcomes(simd, n, horizon, place, Level::FORECAST);
+        for (member, n, q) in [(LAST, rises, rise), (RECENT, outcomes, recent)] {
+            if n >= OUTCOMES_MIN {
+                put(lanes, all(simd, 1.0), &mut voices.speaks[member]);
+                voices.q[member].iter_mut().zip(q).for_each(|(row, q)| put(lanes, q, row));
+            }
+        }
     }
-    let last = history.last();
-    let said = |(n, q): (usize, [f32; 5])| (n >= OUTCOMES_MIN).then_some(q);
-    let mut rise = history.rises(horizon, place, Level::FORECAST);
-    rise.1.iter_mut().for_each(|r| *r += last);
-    [said(rise), said(history.outcomes(horizon, place, Level::FORECAST))]
+    let gaps = (enough & !told).to_bitmask();
+    for lane in (0..LANES).filter(|l| gaps >> l & 1 == 1) {
+        let [last, recent] = with_gaps(history, lane, horizon);
+        voices.say(LAST, lane, last);
+        voices.say(RECENT, lane, recent);
+    }
 }
 
-/// The same from the outcomes that are known.
+/// The same of a lane from the outcomes that are known; `None` = too few.
 #[cold]
-fn with_gaps(history: &History, horizon: Horizon) -> [Option<[f32; 5]>; 2] {
-    let n = history.len();
-    let filled = history.window();
-    let raw: Vec<f32> = (0..n).rev().map(|back| history.raw(back)).collect();
+fn with_gaps(history: &History, lane: usize, horizon: Horizon) -> [Option<[f32; 5]>; 2] {
+    let n = history.len(lane);
+    let filled = history.window(lane);
+    let raw: Vec<f32> = (0..n).rev().map(|back| history.raw(lane, back)).collect();
     let delay = horizon.delay_steps() as usize;
     let of = |w: &[f32]| peak(w).unwrap_or(f32::NAN);
     // What a forecast at each sample had to meet, while its outcome is over.
@@ -58,25 +81,40 @@ fn with_gaps(history: &History, horizon: Horizon) -> [Option<[f32; 5]>; 2] {
         Horizon::Step(_) => raw.iter().copied().filter(known).collect(),
         Horizon::Peak(_) => raw.windows(delay).map(of).filter(known).collect(),
     };
-    [quantiles(&mut rises).map(|q| q.map(|r| history.last() + r)), quantiles(&mut recent)]
+    let last = history.last()[lane];
+    [quantiles(&mut rises).map(|q| q.map(|r| last + r)), quantiles(&mut recent)]
 }
 
 #[cfg(test)]
 mod tests {
+    use fearless_simd::dispatch;
+
     use super::*;
     use crate::history::places;
+    use crate::lanes::each;
 
     const HORIZONS: [Horizon; 4] = [Horizon::Peak(6), Horizon::Step(1), Horizon::Step(6), Horizon::Step(12)];
 
-    fn history(x: &[f32], horizons: &[Horizon]) -> History {
-        let mut history = History::new(horizons);
-        x.iter().for_each(|&v| history.push(v));
-        history
+    /// The lane looked at.
+    const LANE: usize = 11;
+
+    fn push(history: &mut History, x: f32) {
+        let points = each(|l| if l == LANE { x } else { f32::NAN });
+        dispatch!(fearless_simd::Level::new(), simd => history.push(simd, &points));
+    }
+
+    /// What both say after the last sample; not even a silent member's numbers may be anything but finite.
+    fn said(history: &History, horizon: Horizon, place: Place) -> [Option<[f32; 5]>; 2] {
+        let mut voices = Voices::SILENT;
+        dispatch!(fearless_simd::Level::new(), simd => speak(simd, history, horizon, place, &mut voices));
+        assert!(voices.q.as_flattened().as_flattened().iter().all(|q| q.is_finite()));
+        [LAST, RECENT].map(|m| (voices.speaks[m][LANE] > 0.0).then(|| voices.q[m].map(|row| row[LANE])))
     }
 
     fn speak_of(x: &[f32], horizons: &[Horizon]) -> Vec<[Option<[f32; 5]>; 2]> {
-        let history = history(x, horizons);
-        horizons.iter().zip(places(horizons)).map(|(h, p)| speak(&history, *h, p)).collect()
+        let mut history = History::new(horizons);
+        x.iter().for_each(|&v| push(&mut history, v));
+        horizons.iter().zip(places(horizons)).map(|(h, p)| said(&history, *h, p)).collect()
     }
 
     #[test]
@@ -136,9 +174,13 @@ mod tests {
         for t in 0..500 {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             // Whole numbers: many are equal.
-            history.push((state >> 28) as f32 + if t % 50 < 5 { 40.0 } else { 0.0 });
+            push(&mut history, (state >> 28) as f32 + if t % 50 < 5 { 40.0 } else { 0.0 });
             for (h, place) in horizons.iter().zip(&places) {
-                let (quick, slow) = (speak(&history, *h, *place), with_gaps(&history, *h));
+                let slow = match history.observed(LANE) >= SAMPLES_MIN {
+                    true => with_gaps(&history, LANE, *h),
+                    false => [None, None],
+                };
+                let quick = said(&history, *h, *place);
                 for (a, b) in quick.iter().zip(slow) {
                     assert_eq!(a.is_some(), b.is_some(), "{h:?} after {t}");
                     let close = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-4;

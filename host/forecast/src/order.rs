@@ -1,91 +1,80 @@
-//! Values of a ring in ascending order, kept by their slots.
+//! The values of sixteen windows in ascending order, side by side: row `i` holds the `i`-th smallest value of every lane.
 //!
-//! A slot is one byte, so an order takes a quarter of the memory of a sorted copy, and a whole one fits three vectors:
-//! the slot that leaves is found, and what lies between it and the new one moved, by looking at all of it without a branch.
-//! The new one's place is the number of values that are no larger, counted over the window where it lies in a row (see
-//! [`crate::history`]).
+//! A tick takes a value out of each lane and puts one in, in one pass without a branch: a row keeps its value or takes the
+//! next one while the old value closes its gap, and the new one is held between its neighbours. Above a lane's values stand
+//! infinities: a lane that is still filling has one of those leave.
+
+use fearless_simd::{Select, Simd, SimdBase, f32x16};
 
 use crate::WINDOW;
+use crate::lanes::{LANES, Lane, all, load};
 
-/// Slots of a ring: more than a window, so that what has just left can still be read, and a byte is always a slot.
-pub(crate) const SLOTS: usize = 256;
-
-/// Slots in ascending order of a value, at most [`WINDOW`] of them.
+/// Values in ascending order, by lane.
 #[derive(Debug, Clone)]
 pub(crate) struct Order {
-    /// One more than are ever used: the value above the highest is read, and counts for nothing.
-    slots: [u8; WINDOW + 1],
-    len: u8,
+    rows: Box<Rows>,
+    /// Most values of a lane.
+    most: usize,
 }
 
+/// One more than are ever used, always infinite. Rows begin on a cache line, so that no vector crosses one.
+#[derive(Debug, Clone)]
+#[repr(align(64))]
+struct Rows([Lane; WINDOW + 1]);
+
 impl Order {
-    pub(crate) const fn new() -> Self {
-        Self { slots: [0; WINDOW + 1], len: 0 }
+    /// For at most `most` values, up to [`WINDOW`].
+    pub(crate) fn new(most: usize) -> Self {
+        Self { rows: Box::new(Rows([[f32::INFINITY; LANES]; WINDOW + 1])), most: most.min(WINDOW) }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        usize::from(self.len)
-    }
-
-    /// Slots in ascending order of their value.
-    pub(crate) fn slots(&self) -> &[u8] {
-        &self.slots[..self.len().min(WINDOW)]
-    }
-
-    /// Takes the slot `out` out and puts `new` in, behind the `rank` values that stay and are no larger than its own.
+    /// Takes the values `out` out and puts `new` in, all of them finite or infinite; infinity stands for none.
     #[inline(always)]
-    pub(crate) fn turn(&mut self, out: Option<u8>, new: Option<(u8, usize)>) {
-        match (out, new) {
-            (Some(out), Some((new, rank))) => {
-                let from = self.place(out);
-                // The value that leaves does not count: what lies between it and the new one moves by one place.
-                self.shift(from, rank, new);
-            }
-            (None, Some((new, rank))) => {
-                self.len += 1;
-                self.shift(self.len() - 1, rank, new);
-            }
-            (Some(_), None) | (None, None) => {}
+    pub(crate) fn turn<S: Simd>(&mut self, simd: S, out: f32x16<S>, new: f32x16<S>) {
+        let rows = &mut self.rows.0[..self.most + 1];
+        let (mut here, mut before) = (load(simd, &rows[0]), all(simd, f32::NEG_INFINITY));
+        for i in 1..rows.len() {
+            let next = load(simd, &rows[i]);
+            let stays = here.simd_lt(out).select(here, next);
+            stays.min(new.max(before)).store_slice(&mut rows[i - 1]);
+            (before, here) = (stays, next);
         }
     }
 
-    /// Where a slot stands: it is there once. All places are looked at, which takes three vectors.
-    #[inline(always)]
-    fn place(&self, slot: u8) -> usize {
-        let mut at = 0;
-        for (i, s) in self.slots[..WINDOW].iter().enumerate() {
-            at |= if *s == slot && (i as u8) < self.len { i as u8 } else { 0 };
-        }
-        usize::from(at)
+    /// A lane anew.
+    pub(crate) fn fill(&mut self, lane: usize, values: impl Iterator<Item = f32>) {
+        let mut sorted: Vec<f32> = values.collect();
+        sorted.sort_unstable_by(f32::total_cmp);
+        let values = sorted.into_iter().chain(std::iter::repeat(f32::INFINITY));
+        self.rows.0.iter_mut().zip(values).for_each(|(row, v)| row[lane] = v);
     }
 
-    /// Moves what stands between `from` and `to` by one place, over `from`, and puts `new` before what stood at `to`.
+    /// The `rank`-th smallest value of a lane; infinite where there is none.
     #[inline(always)]
-    fn shift(&mut self, from: usize, to: usize, new: u8) {
-        if from < to {
-            self.slots.copy_within(from + 1..=to, from);
-        } else {
-            self.slots.copy_within(to..from, to + 1);
-        }
-        self.slots[to] = new;
+    pub(crate) fn at(&self, rank: usize, lane: usize) -> f32 {
+        self.rows.0[rank][lane]
     }
 
-    /// Quantiles with linear interpolation, as `numpy.quantile`; 0 when empty.
+    /// Quantiles with linear interpolation, as `numpy.quantile`, of the lanes that hold `n` values; 0 when empty. Other
+    /// lanes get anything.
     #[inline(always)]
-    pub(crate) fn quantiles<const N: usize>(
+    pub(crate) fn quantiles<S: Simd, const N: usize>(
         &self,
+        simd: S,
+        n: usize,
         levels: [Level; N],
-        value: impl Fn(u8) -> f32,
-    ) -> [f32; N] {
-        let mut out = [0.0; N];
-        if self.len() == 0 {
+    ) -> [f32x16<S>; N] {
+        let mut out = [all(simd, 0.0); N];
+        if n == 0 {
             return out;
         }
-        let at = &PLACES[self.len().min(WINDOW)];
+        let at = &PLACES[n.min(WINDOW)];
         for (out, level) in out.iter_mut().zip(levels) {
             let (low, share) = at[level as usize];
-            let (a, b) = (value(self.slots[usize::from(low)]), value(self.slots[usize::from(low) + 1]));
-            *out = a + share * (b - a);
+            let (a, b) = (&self.rows.0[usize::from(low)], &self.rows.0[usize::from(low) + 1]);
+            let a = load(simd, a);
+            // Where there is no way to go, the next value may be none.
+            *out = if share > 0.0 { a + (load(simd, b) - a) * share } else { a };
         }
         out
     }
@@ -130,32 +119,49 @@ const fn places() -> [[(u8, f32); Level::ALL.len()]; WINDOW + 1] {
 
 #[cfg(test)]
 mod tests {
+    use fearless_simd::{Level as Set, dispatch};
+
     use super::*;
+    use crate::lanes::each;
 
     #[test]
     fn an_order_is_a_sorted_window() {
-        // Many equal values, so that the age among equals matters.
+        // Many equal values. Each lane begins when it likes.
         let mut state = 1u32;
-        let mut value = [0f32; SLOTS];
-        let mut order = Order::new();
-        for t in 0..2000usize {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let slot = t as u8;
-            value[usize::from(slot)] = (state >> 29) as f32;
-            let out = (t >= WINDOW).then(|| slot.wrapping_sub(WINDOW as u8));
-            let others = t.saturating_sub(WINDOW - 1)..t;
-            let now = value[usize::from(slot)];
-            let rank = others.filter(|t| value[usize::from(*t as u8)] <= now).count();
-            order.turn(out, Some((slot, rank)));
-            let mut want: Vec<(f32, usize)> =
-                (t.saturating_sub(WINDOW - 1)..=t).map(|t| (value[usize::from(t as u8)], t)).collect();
-            want.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-            let want_slots: Vec<u8> = want.iter().map(|w| w.1 as u8).collect();
-            assert_eq!(order.slots(), want_slots);
-            let sorted: Vec<f32> = want.iter().map(|w| w.0).collect();
-            let got = order.quantiles(Level::FORECAST, |s| value[usize::from(s)]);
-            let want = foreshade_types::LEVELS.map(|p| crate::quantile::sorted(&sorted, p));
-            got.iter().zip(want).for_each(|(g, w)| assert!((g - w).abs() < 1e-5, "{g} {w}"));
+        let mut seen: Vec<Lane> = Vec::new();
+        let mut order = Order::new(WINDOW);
+        for t in 0..1000usize {
+            let now = [0; LANES].map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 29) as f32
+            });
+            seen.push(now);
+            let begin = |l: usize| 9 * l;
+            let new = each(|l| if t >= begin(l) { now[l] } else { f32::INFINITY });
+            let out = each(|l| if t >= begin(l) + WINDOW { seen[t - WINDOW][l] } else { f32::INFINITY });
+            dispatch!(Set::new(), simd => order.turn(simd, load(simd, &out), load(simd, &new)));
+            for l in [0, 5, 15] {
+                let from = begin(l).max((t + 1).saturating_sub(WINDOW));
+                let mut want: Vec<f32> = seen.iter().skip(from).map(|row| row[l]).collect();
+                want.sort_unstable_by(f32::total_cmp);
+                let got: Vec<f32> = (0..want.len()).map(|i| order.at(i, l)).collect();
+                assert_eq!(got, want, "lane {l} after {t}");
+                if want.is_empty() {
+                    continue;
+                }
+                let got = dispatch!(Set::new(), simd => {
+                    order.quantiles(simd, want.len(), Level::FORECAST).map(|q| q.as_slice()[l])
+                });
+                let want = foreshade_types::LEVELS.map(|p| crate::quantile::sorted(&want, p));
+                got.iter().zip(want).for_each(|(g, w)| assert!((g - w).abs() < 1e-5, "{g} {w}"));
+            }
+            let copy = order.rows.0[..].to_vec();
+            let lane =
+                (t > 9 * 7).then(|| seen[63.max((t + 1).saturating_sub(WINDOW))..].iter().map(|row| row[7]));
+            if let Some(lane) = lane {
+                order.fill(7, lane);
+                assert_eq!(order.rows.0[..], copy[..], "filled anew it is the same");
+            }
         }
     }
 }

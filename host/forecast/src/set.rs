@@ -22,11 +22,13 @@ const GROUPS_PER_TASK: usize = 8;
 pub(crate) struct Set {
     /// Series of the fleet by lane.
     members: Vec<usize>,
+    /// By group.
     histories: Vec<History>,
     groups: Vec<Group>,
     /// When a lane's models are fitted.
     phases: Vec<u64>,
-    points: Vec<f32>,
+    /// NaN in lanes without a series.
+    points: Vec<Lane>,
     out: Vec<SeriesForecast>,
     lstm: Option<LstmFleet>,
     bank: Option<Bank>,
@@ -64,11 +66,12 @@ impl Set {
             let lstm = model.map(|m| LstmFleet::new(m, profile, engine, members.len())).transpose()?;
             let mlps = model.and_then(|m| m.mlps(profile));
             let bank = mlps.map(|m| Bank::new(m, engine, members.len())).transpose()?;
+            let groups = members.len().div_ceil(LANES);
             sets.push(Self {
-                histories: members.iter().map(|_| History::new(&plan.horizons)).collect(),
-                groups: (0..members.len().div_ceil(LANES)).map(|_| Group::new(plan, profile)).collect(),
+                histories: (0..groups).map(|_| History::new(&plan.horizons)).collect(),
+                groups: (0..groups).map(|_| Group::new(plan, profile)).collect(),
                 phases: members.iter().map(|&i| series[i].key % arima::REFIT).collect(),
-                points: vec![f32::NAN; members.len()],
+                points: vec![[f32::NAN; LANES]; groups],
                 out: vec![blank(plan); members.len()],
                 members,
                 lstm,
@@ -82,18 +85,17 @@ impl Set {
 
     /// Samples in; the members speak that need no device.
     pub(crate) fn observe(&mut self, plan: &Plan, exec: &Exec, tick: u64, points: &[f32]) {
-        for (to, &i) in self.points.iter_mut().zip(&self.members) {
+        for (to, &i) in self.points.as_flattened_mut().iter_mut().zip(&self.members) {
             *to = points[i];
         }
         let groups = self.groups.par_chunks_mut(GROUPS_PER_TASK);
-        let histories = self.histories.par_chunks_mut(GROUPS_PER_TASK * LANES);
-        let points = self.points.par_chunks(GROUPS_PER_TASK * LANES);
+        let histories = self.histories.par_chunks_mut(GROUPS_PER_TASK);
+        let points = self.points.par_chunks(GROUPS_PER_TASK);
         exec.install(|| {
             groups.zip(histories).zip(points).for_each(|((groups, histories), points)| {
-                fearless_simd::dispatch!(exec.level(), _simd => {
-                    let lanes = histories.chunks_mut(LANES).zip(points.chunks(LANES));
-                    for (group, (histories, points)) in groups.iter_mut().zip(lanes) {
-                        group.observe(plan, tick, histories, points);
+                fearless_simd::dispatch!(exec.level(), simd => {
+                    for (group, (history, points)) in groups.iter_mut().zip(histories.iter_mut().zip(points)) {
+                        group.observe(simd, plan, tick, history, points);
                     }
                 });
             });
@@ -103,12 +105,16 @@ impl Set {
     /// Notes whose turn it is to be fitted, and looks at how those series behave.
     pub(crate) fn look(&mut self) {
         self.due.clear();
-        let due = |l: &usize| arima::due(&self.histories[*l], self.phases[*l]);
-        self.due.extend((0..self.histories.len()).filter(due).map(|l| (l / LANES, l % LANES)));
+        for (l, phase) in self.phases.iter().enumerate() {
+            let (group, lane) = (l / LANES, l % LANES);
+            if arima::due(self.histories[group].age(lane), *phase) {
+                self.due.push((group, lane));
+            }
+        }
         if let Some(bank) = &mut self.bank {
             for &(g, l) in &self.due {
-                let history = &self.histories[g * LANES + l];
-                bank.look(g * LANES + l, [history.len(), history.observed()], &self.groups[g]);
+                let history = &self.histories[g];
+                bank.look(g * LANES + l, [history.len(l), history.observed(l)], &self.groups[g]);
             }
         }
     }
@@ -116,7 +122,7 @@ impl Set {
     /// Fits the models whose turn it is.
     pub(crate) fn refit(&mut self, engine: &mut Engine, exec: &Exec, plan: &Plan) -> Result<(), AccelError> {
         let (histories, groups) = (&self.histories, &mut self.groups);
-        let history = |group: usize, lane: usize| &histories[group * LANES + lane];
+        let history = |group: usize| &histories[group];
         arima::refit(engine, exec, &plan.horizons, &self.due, history, |g, take| take(&mut groups[g].models))
     }
 
@@ -167,13 +173,13 @@ impl Set {
         let out = self.out.par_chunks_mut(GROUPS_PER_TASK * LANES);
         exec.install(|| {
             groups.zip(out).for_each_init(Vec::new, |path, ((task, groups), out)| {
-                fearless_simd::dispatch!(exec.level(), _simd => {
+                fearless_simd::dispatch!(exec.level(), simd => {
                     for (i, (group, out)) in groups.iter_mut().zip(out.chunks_mut(LANES)).enumerate() {
                         let own = task * GROUPS_PER_TASK + i;
                         let lstm = said.map(|said| move |target: usize, level: usize| row(said, own * LANES, target, level));
                         let mlp = bank.map(|bank| move |target: usize, level: usize| bank.row(own, target, level));
                         let learned = [lstm.as_ref().map(|f| f as &Learned<'_>), mlp.as_ref().map(|f| f as &Learned<'_>)];
-                        group.conclude(plan, tick, learned, path, out);
+                        group.conclude(simd, plan, tick, learned, path, out);
                     }
                 });
             });

@@ -8,6 +8,7 @@ use foreshade_forecast::outlook::HOURS;
 use foreshade_forecast::seasonal::{SeasonalForecast, SeasonalState};
 use foreshade_forecast::{Fleet, FleetConfig, ForecastError, Held, ResourceScore, Scorer, SeriesProfile};
 use foreshade_plan::lifecycle::{Alert as ShadowAlert, Event as LifeEvent, Shadow};
+use foreshade_plan::migrate::Bandwidth;
 use foreshade_plan::{PlanInput, PlanReport, Verdict, needed_shadows, plan};
 use foreshade_telemetry::{Arena, History, Sealed};
 use foreshade_types::{
@@ -144,6 +145,8 @@ pub struct Core {
     /// Hosts that were said to have failed.
     down: BTreeSet<HostId>,
     excluded: Excluded,
+    /// What migrations were copied at.
+    bandwidth: Bandwidth,
     /// The newest tick whose samples are all in.
     sealed: Tick,
     alerts: Alerts,
@@ -218,6 +221,7 @@ impl Core {
             hazard: HostHazard::new(&config),
             down: BTreeSet::new(),
             excluded: Excluded::default(),
+            bandwidth: Bandwidth::default(),
             sealed: Tick(0),
             alerts: Alerts::new(&config),
             alerted: Vec::new(),
@@ -484,6 +488,11 @@ impl Core {
         summary.racks = self.ahead.racks();
         summary.alerts.clone_from(&self.alerted);
         summary.shadow_alerts = self.fleet.shadow_alerts();
+        for c in self.fleet.copied() {
+            let policy = &self.config.policy;
+            let running_ms = c.took_ms.saturating_sub(policy.migration_standstill_ms);
+            self.bandwidth.learn(c.memory_mib, c.dirty_mib_s, running_ms, policy);
+        }
         if self.decides_at(tick) {
             let _hop = tracing::info_span!("plan::plan", tick = tick.0).entered();
             for rack in 0..self.config.racks.len() {
@@ -585,6 +594,9 @@ impl Core {
             tick_ms,
             migrations_left,
             site,
+            bandwidth_mib_s: self.bandwidth.mib_s(&self.config.policy),
+            peak_s: peak_steps * self.config.cadence_s,
+            hour_s: hour_steps * self.config.cadence_s,
         };
         let input = PlanInput { vms: &view.vms, ..rack };
         let scores = scene.scores(&input, &view);
@@ -661,7 +673,7 @@ impl Core {
                 if o.kind == OutcomeKind::Applied
                     && let Some(vm) = self.fleet.0.get_mut(d.vm.index())
                 {
-                    vm.applied(d, &self.config);
+                    vm.applied(d, o.effective_at_ms, &self.config);
                 }
             }
         }

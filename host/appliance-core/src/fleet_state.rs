@@ -25,6 +25,10 @@ pub(crate) struct VmState {
     /// A migration was accepted: the VM may show up there.
     pub(crate) moving_to: Option<HostId>,
     pub(crate) rest: CoolDown,
+    /// Memory it writes, MiB/s.
+    pub(crate) dirty_mib_s: u64,
+    /// The migration under way, to be learnt from when it has ended.
+    pub(crate) copied: Option<Copied>,
 }
 
 impl VmState {
@@ -41,6 +45,8 @@ impl VmState {
             shadow_alerts: Vec::new(),
             moving_to: None,
             rest: CoolDown::default(),
+            dirty_mib_s: 0,
+            copied: None,
         }
     }
 
@@ -79,6 +85,9 @@ impl VmState {
         if !memory.is_nan() {
             self.memory_demand = Mebibytes(memory as u64);
         }
+        if !value(Column::DirtyMibS).is_nan() {
+            self.dirty_mib_s = value(Column::DirtyMibS) as u64;
+        }
         if row.flags.has(Flags::STOPPED) {
             (self.cpu_demand, self.memory_demand) = (Millicores(0), Mebibytes(0));
         }
@@ -106,8 +115,8 @@ impl VmState {
         }
     }
 
-    /// Takes note of a decision that a controller has carried out.
-    pub(crate) fn applied(&mut self, d: &Decision, config: &CoreConfig) {
+    /// Takes note of a decision that a controller has carried out, with effect at a trace time.
+    pub(crate) fn applied(&mut self, d: &Decision, effective_at_ms: u64, config: &CoreConfig) {
         let tick = d.caused_by;
         match d.action {
             Action::PreAllocate { to } | Action::GiveBack { to } => self.allocation = to,
@@ -128,6 +137,9 @@ impl VmState {
             Action::ResumeShadow => self.shadow_event(Event::Needed, tick, config),
             Action::Migrate { to } => {
                 self.moving_to = Some(to);
+                let took_ms = effective_at_ms.saturating_sub(config.time_ms(tick));
+                let (memory_mib, dirty_mib_s) = (self.memory_demand.0, self.dirty_mib_s);
+                self.copied = Some(Copied { to, memory_mib, dirty_mib_s, took_ms });
                 self.rest.moved(tick, config.policy.cool_down_ticks);
             }
         }
@@ -166,6 +178,15 @@ pub(crate) fn demand(used: f32, throttled: f32) -> f32 {
     used + throttled
 }
 
+/// What a migration copied, and how long that took by its rack's account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Copied {
+    pub(crate) to: HostId,
+    pub(crate) memory_mib: u64,
+    pub(crate) dirty_mib_s: u64,
+    pub(crate) took_ms: u64,
+}
+
 /// All VMs, by id.
 #[derive(Debug, Clone)]
 pub(crate) struct FleetState(pub(crate) Vec<VmState>);
@@ -173,6 +194,16 @@ pub(crate) struct FleetState(pub(crate) Vec<VmState>);
 impl FleetState {
     pub(crate) fn get_mut(&mut self, vm: VmId) -> Option<&mut VmState> {
         self.0.get_mut(vm.index())
+    }
+
+    /// The migrations that have ended at their targets since the last call; those that did not are forgotten.
+    pub(crate) fn copied(&mut self) -> Vec<Copied> {
+        let over = |s: &mut VmState| {
+            let under_way = s.moving_to.is_some() && s.copied.is_some_and(|c| c.to != s.host);
+            let ended = if under_way { None } else { s.copied.take() };
+            ended.filter(|c| c.to == s.host)
+        };
+        self.0.iter_mut().filter_map(over).collect()
     }
 
     /// What people are to be told about shadows, once.

@@ -13,9 +13,6 @@ use crate::report::{Draft, Planned};
 use crate::rules::keeps_rules;
 use crate::{HostView, PlanInput, Policy, VmView};
 
-/// Why not a migration.
-const NOT: [(Alternative, HoldReason); 1] = [(Alternative::Migrate, HoldReason::Transient)];
-
 impl Round<'_> {
     /// Resumes or makes a shadow of a VM of `h`.
     pub(crate) fn create(
@@ -53,7 +50,14 @@ impl Round<'_> {
         self.shadows += 1;
         self.made += size.cpu;
         self.taken.insert(m.to);
-        self.act(draft, h, m.vm, Action::CreateShadow { host: m.to, size }, worth, &NOT);
+        self.act(
+            draft,
+            h,
+            m.vm,
+            Action::CreateShadow { host: m.to, size },
+            worth,
+            &[(Alternative::Migrate, self.no_move)],
+        );
         Ok(())
     }
 
@@ -72,7 +76,7 @@ impl Round<'_> {
         if !worth.pays() {
             return Some(Err(HoldReason::NotWorth));
         }
-        self.act(draft, h, m.vm, Action::ResumeShadow, worth, &NOT);
+        self.act(draft, h, m.vm, Action::ResumeShadow, worth, &[(Alternative::Migrate, self.no_move)]);
         Some(Ok(()))
     }
 }

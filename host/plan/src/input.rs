@@ -117,6 +117,8 @@ pub struct VmView {
     pub migrating: bool,
     /// Where that migration goes, if it was asked for here.
     pub moving_to: Option<HostId>,
+    /// Memory it writes, MiB/s.
+    pub dirty_mib_s: u64,
     /// May it be moved again?
     pub cool_down: bool,
 }
@@ -172,6 +174,12 @@ pub struct PlanInput<'a> {
     pub migrations_left: u32,
     /// What people have laid down.
     pub site: &'a Site,
+    /// What migrations of this rack were copied at, MiB/s.
+    pub bandwidth_mib_s: u64,
+    /// How far ahead the peaks of the forecasts reach, seconds.
+    pub peak_s: u32,
+    /// How far ahead the farthest forecast reaches, seconds.
+    pub hour_s: u32,
 }
 
 impl PlanInput<'_> {

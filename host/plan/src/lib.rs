@@ -19,6 +19,8 @@ mod fairshare;
 mod footprint;
 mod input;
 pub mod lifecycle;
+pub mod migrate;
+pub mod migration;
 mod policy;
 mod relief;
 mod report;

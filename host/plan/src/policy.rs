@@ -96,6 +96,12 @@ pub struct Policy {
     pub shadow_cpu_divisor: u64,
     /// Idle footprint of a shadow: 1/n of the VM's memory.
     pub shadow_memory_divisor: u64,
+    /// Bandwidth of migrations until some were measured, MiB/s.
+    pub migration_mib_s: u64,
+    /// How long a VM may stand still in a migration, ms.
+    pub migration_standstill_ms: u64,
+    /// CPU that a migration takes on each of its hosts, millicores.
+    pub migration_cpu_millicores: u64,
     /// Migrations a rack may start per tick.
     pub migrations_per_tick: u32,
     /// A VM rests this many ticks after a move; twice as many after each further one.
@@ -146,6 +152,9 @@ impl Default for Policy {
             migration_window_ticks: 288,
             shadow_cpu_divisor: 16,
             shadow_memory_divisor: 32,
+            migration_mib_s: 500,
+            migration_standstill_ms: 300,
+            migration_cpu_millicores: 500,
             migrations_per_tick: 2,
             cool_down_ticks: 6,
             max_stale_ticks: 3,
@@ -212,6 +221,8 @@ impl Policy {
         seconds("shadow_sync_limit_s", self.shadow_sync_limit_s)?;
         seconds("shadow_warm_up_limit_s", self.shadow_warm_up_limit_s)?;
         seconds("shadow_drain_limit_s", self.shadow_drain_limit_s)?;
+        let rate = (1..=1_000_000).contains(&self.migration_mib_s);
+        is(rate, "migration_mib_s", self.migration_mib_s, "1 to 1000000")?;
         let upto = |key, v: u64, max: u64, range| is(v <= max, key, v, range);
         upto("warmup_interval_s", self.warmup_interval_s, 604_800, "0 to 604800")?;
         upto("max_downtime_s", self.max_downtime_s, 604_800, "0 to 604800")?;
@@ -221,6 +232,8 @@ impl Policy {
             ("cold_start_s", self.cold_start_s),
             ("shadow_cost_cap_millicores", self.shadow_cost_cap_millicores),
             ("shift_dwell_ticks", self.shift_dwell_ticks),
+            ("migration_standstill_ms", self.migration_standstill_ms),
+            ("migration_cpu_millicores", self.migration_cpu_millicores),
             ("shadow_idle_ticks", self.shadow_idle_ticks),
             ("shadow_suspend_ticks", self.shadow_suspend_ticks),
             ("max_shadow_age_ticks", self.max_shadow_age_ticks),

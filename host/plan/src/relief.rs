@@ -10,7 +10,7 @@ use foreshade_types::{
 
 use crate::report::{Draft, Planned};
 use crate::rules::keeps_rules;
-use crate::{Bound, Budget, HostView, MoveQuery, MoveScore, PlanInput, Policy, VmView};
+use crate::{Bound, Budget, HostView, MoveQuery, MoveScore, PlanInput, Policy, VmView, migrate};
 
 /// VMs of an overrun host that are scored, and targets for each.
 const VMS_PER_HOST: usize = 8;
@@ -185,13 +185,17 @@ pub(crate) fn best<'a>(
     must_suffice: bool,
 ) -> Option<Move<'a>> {
     moves.retain(|m| !taken.contains(&m.to));
-    let suffices = |m: &Move<'_>| m.source_after <= limit;
-    if must_suffice || moves.iter().any(suffices) {
-        moves.retain(suffices);
+    if must_suffice || moves.iter().any(|m| suffices(m, limit)) {
+        moves.retain(|m| suffices(m, limit));
         moves.into_iter().min_by_key(|m| (m.unreserved, m.vm.memory_demand, m.target_after, m.vm.id, m.to))
     } else {
         moves.into_iter().min_by_key(|m| (m.unreserved, m.source_after, m.target_after, m.vm.id, m.to))
     }
+}
+
+/// Does the move bring its host under the limit?
+fn suffices(m: &Move<'_>, limit: u64) -> bool {
+    m.source_after <= limit
 }
 
 /// What a relief needs to know while hosts are worked through.
@@ -204,13 +208,16 @@ pub(crate) struct Round<'r> {
     pub(crate) shadows: u32,
     /// CPU of those that are planned in this round.
     pub(crate) made: Millicores,
+    /// Why shadows are preferred to a migration.
+    pub(crate) no_move: HoldReason,
 }
 
 /// Plans one relief for each host over its limit, the most overrun first.
 pub(crate) fn relieve(input: &PlanInput<'_>, scored: &[Scored], policy: &Policy, draft: &mut Draft) {
     let shadows = input.vms.iter().filter(|v| v.shadow.is_some()).count() as u32;
     let budget = Budget::new(input.migrations_left, 0);
-    let mut round = Round { policy, scored, taken: BTreeSet::new(), budget, shadows, made: Millicores(0) };
+    let (taken, made, no_move) = (BTreeSet::new(), Millicores(0), HoldReason::Transient);
+    let mut round = Round { policy, scored, taken, budget, shadows, made, no_move };
     let mut over: Vec<_> = input.hosts.iter().filter(|h| policy.prepares(h) || policy.relieves(h)).collect();
     let excess = |h: &HostView| h.peak.at(policy.host_quantile_permille).saturating_sub(policy.host_limit(h));
     over.sort_by_key(|h| (std::cmp::Reverse(excess(h)), h.id));
@@ -244,8 +251,16 @@ impl Round<'_> {
             self.act(draft, h, m.vm, action, Worth::default(), &not);
             return Ok(());
         }
+        self.no_move = HoldReason::Transient;
         if self.policy.stays(h) {
-            return self.migrate(input, h, draft, HoldReason::Sustained);
+            return match self.migrate(input, h, draft, HoldReason::Sustained) {
+                // A shadow for long is better than a move that does not end, or ends too late.
+                Err(why @ (HoldReason::WouldNotConverge | HoldReason::TooLate)) => {
+                    self.no_move = why;
+                    self.create(input, h, draft).map_err(|_| why)
+                }
+                done => done,
+            };
         }
         match self.create(input, h, draft) {
             // What is not worth a shadow is not worth a move.
@@ -258,6 +273,7 @@ impl Round<'_> {
 
     /// The host may run over: have a shadow ready.
     fn prepare(&mut self, input: &PlanInput<'_>, h: &HostView, draft: &mut Draft) -> Result<(), HoldReason> {
+        self.no_move = HoldReason::Transient;
         if self.policy.stays(h) { Ok(()) } else { self.create(input, h, draft) }
     }
 
@@ -270,14 +286,18 @@ impl Round<'_> {
     ) -> Result<(), HoldReason> {
         let mut moves = fitting(input, self.scored, self.policy, h, 100, With::Nothing);
         moves.retain(|m| keeps_rules(input, draft, m.vm.id, Part::Primary, m.to));
+        moves.retain(|m| suffices(m, self.policy.host_limit(h)) && !self.taken.contains(&m.to));
+        let weighed = migrate::weigh(input, h, moves, self.policy)?;
+        let moves = weighed.iter().map(|w| w.m).collect();
         let m =
             best(moves, self.policy.host_limit(h), &self.taken, true).ok_or(HoldReason::NoBeneficialMove)?;
+        let worth = weighed.iter().find(|w| w.m.vm.id == m.vm.id && w.m.to == m.to).map(|w| w.worth);
         if !self.budget.take() {
             return Err(HoldReason::Budget);
         }
         self.taken.insert(m.to);
         let not = [(Alternative::Hold, HoldReason::WouldRunShort), (Alternative::Shadow, no_shadow)];
-        self.act(draft, h, m.vm, Action::Migrate { to: m.to }, Worth::default(), &not);
+        self.act(draft, h, m.vm, Action::Migrate { to: m.to }, worth.unwrap_or_default(), &not);
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 //! warm-up 144                      samples before the first decision
 //! end 200                          the last sample
 //! hosts 2 cores 8 gib 64           all alike
+//! bandwidth 200                    MiB/s at which memory is copied; else 500
 //! policy host_limit_percent 90     any number of the policy
 //! mode advise                      else auto
 //! memory fixed                     memory is left alone; else managed

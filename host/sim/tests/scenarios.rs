@@ -502,3 +502,27 @@ fn shadows_of_vms_that_stay_apart_stay_apart() {
     assert_eq!(made.len(), 1, "one chassis is left for shadows: {made:?}");
     assert_eq!(r.steps[3].holds.get(&HoldReason::NoShadowHost), Some(&2));
 }
+
+#[test]
+fn a_move_that_would_not_converge_is_not_chosen_and_the_account_says_so() {
+    let r = play("move-would-not-converge");
+    let moved = when(&r, "migrate");
+    assert!(moved.iter().all(|m| m.1 == 1), "the one that reads, not those that write: {moved:?}");
+    assert!(!moved.is_empty());
+    assert!(r.steps.iter().any(|s| s.unrelieved.contains(&(HostId(0), HoldReason::WouldNotConverge))));
+    assert!(r.account().contains("a migration would not converge"));
+}
+
+#[test]
+fn the_second_move_is_estimated_by_what_the_first_one_showed() {
+    let r = play("move-learns-bandwidth");
+    let moves: Vec<_> = r.steps.iter().flat_map(|s| s.decisions.iter().zip(&s.outcomes)).collect();
+    let moves: Vec<_> = moves.into_iter().filter(|(d, _)| d.action.name() == "migrate").collect();
+    let off_percent = |(d, o): &(&foreshade_types::Decision, &foreshade_types::Outcome)| {
+        let took_ms = o.effective_at_ms - d.caused_by.0 * 300_000;
+        (i64::from(d.reason.worth.move_s) * 1000 - took_ms as i64).unsigned_abs() * 100 / took_ms
+    };
+    assert!(moves.len() >= 2, "{moves:?}");
+    assert!(off_percent(&moves[0]) > 40, "the policy is wrong about the network");
+    assert!(moves[1..].iter().all(|m| off_percent(m) <= 20), "{moves:?}");
+}

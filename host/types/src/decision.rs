@@ -173,11 +173,17 @@ pub enum HoldReason {
     Apart = 32,
     /// It must be on one host with others, which stay.
     Together = 33,
+    /// It writes its memory faster than a migration could copy it.
+    WouldNotConverge = 22,
+    /// A migration would end after what it is to prevent.
+    TooLate = 23,
+    /// A migration costs more than it is expected to save.
+    MoveNotWorth = 24,
 }
 
 impl HoldReason {
     /// All reasons, for decoding.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 28] = [
         Self::WithinBounds,
         Self::Cold,
         Self::Stale,
@@ -203,6 +209,9 @@ impl HoldReason {
         Self::Pinned,
         Self::Apart,
         Self::Together,
+        Self::WouldNotConverge,
+        Self::TooLate,
+        Self::MoveNotWorth,
     ];
 
     /// The reason in words.
@@ -233,6 +242,9 @@ impl HoldReason {
             Self::Pinned => "pinned",
             Self::Apart => "would meet a VM it stays apart from",
             Self::Together => "would leave VMs it stays together with",
+            Self::WouldNotConverge => "a migration would not converge",
+            Self::TooLate => "a migration would come too late",
+            Self::MoveNotWorth => "a migration costs more than it saves",
         }
     }
 }
@@ -291,7 +303,7 @@ pub struct Reason {
     pub predicted: u64,
     /// What it was compared with: millicores or MiB.
     pub threshold: u64,
-    /// What a shadow is worth, where one is made, kept or given up.
+    /// What a shadow is worth, where one is made, kept or given up; what a move is worth and takes.
     #[serde(default)]
     pub worth: Worth,
     /// What else was weighed.

@@ -6,6 +6,7 @@
 mod decision;
 mod forecast;
 mod ids;
+mod migration;
 mod resource;
 mod rules;
 mod shadow;
@@ -19,6 +20,7 @@ pub use decision::{
 };
 pub use forecast::{Horizon, LEVELS, Quantiles, Readiness, SeriesForecast};
 pub use ids::{ControllerId, HostId, RackId, Tick, VmId};
+pub use migration::MovePhase;
 pub use resource::{RESOURCES, Resource, Transform};
 pub use rules::{Broken, Part, Rules, Scope, Whereabouts};
 pub use shadow::{Pool, ShadowPhase, SyncState};

@@ -45,9 +45,14 @@ struct DecisionFrame {
     observed_host: U32,
     target_host: U32,
     horizon_s: U32,
-    /// What a shadow saves and costs, hundredths of a core; 0 = not weighed.
+    /// What a shadow or a move saves and costs, hundredths of a core; 0 = not weighed.
     saves_centicores: U16,
     costs_centicores: U16,
+    /// What a move takes; 0 = nothing is moved.
+    move_s: U16,
+    standstill_ms: U16,
+    /// Of the write token that a new primary gets; 0 = nobody gets one.
+    generation: U32,
     epoch: U64,
     seq: U64,
     caused_by: U64,
@@ -70,7 +75,7 @@ struct OutcomeFrame {
 }
 
 // The layout is the protocol: a field added by accident must not compile.
-const _: () = assert!(DECISION_BYTES == 104 && OUTCOME_BYTES == 24);
+const _: () = assert!(DECISION_BYTES == 112 && OUTCOME_BYTES == 24);
 
 /// One decision as [`DECISION_BYTES`] bytes.
 ///
@@ -101,6 +106,8 @@ pub fn encode_decision(d: &Decision) -> Result<[u8; DECISION_BYTES], WireError> 
         expires_at_ms: d.expires_at_ms.into(),
         saves_centicores: d.reason.worth.saves_centicores.into(),
         costs_centicores: d.reason.worth.costs_centicores.into(),
+        move_s: d.reason.worth.move_s.into(),
+        standstill_ms: d.reason.worth.standstill_ms.into(),
         predicted: d.reason.predicted.into(),
         threshold: d.reason.threshold.into(),
         ..Default::default()
@@ -152,6 +159,8 @@ pub fn decode_decision(bytes: &[u8]) -> Result<Decision, WireError> {
         worth: Worth {
             saves_centicores: f.saves_centicores.get(),
             costs_centicores: f.costs_centicores.get(),
+            move_s: f.move_s.get(),
+            standstill_ms: f.standstill_ms.get(),
         },
         rejected: take_rejected(f)?,
     };
@@ -191,6 +200,7 @@ fn take_action(f: &DecisionFrame) -> Result<Action, WireError> {
     if !hosted {
         zero("unused target host", u64::from(f.target_host.get()))?;
     }
+    zero("unused generation", u64::from(f.generation.get()))?;
     let share_max = if shared { 100 } else { 0 };
     if f.share_percent > share_max {
         return Err(WireError::BadValue { what: "share_percent", value: u64::from(f.share_percent) });

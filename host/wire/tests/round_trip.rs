@@ -42,12 +42,13 @@ fn reason() -> impl Strategy<Value = Reason> {
         select(RESOURCES.to_vec()),
         0u16..=1000,
         any::<(u32, u64, u64)>(),
-        any::<(u16, u16)>(),
+        any::<[u16; 4]>(),
         prop::collection::vec(rejected, 0..=3),
     )
         .prop_map(
             |(rule, resource, quantile_permille, (horizon_s, predicted, threshold), worth, rejected)| {
-                let worth = Worth { saves_centicores: worth.0, costs_centicores: worth.1 };
+                let [saves_centicores, costs_centicores, move_s, standstill_ms] = worth;
+                let worth = Worth { saves_centicores, costs_centicores, move_s, standstill_ms };
                 Reason { rule, resource, quantile_permille, horizon_s, predicted, threshold, worth, rejected }
             },
         )

@@ -11,10 +11,11 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use foreshade_types::{
-    Action, Allocation, Decision, HostId, Mebibytes, Millicores, OutcomeKind, Rules, SyncState, Template,
-    VmId, VmSize,
+    Action, Allocation, Decision, HostId, Mebibytes, Millicores, MovePhase, OutcomeKind, Rules, SyncState,
+    Template, VmId, VmSize,
 };
 
+use super::migration::{Transfer, Turn};
 use super::shadow::Guest;
 use crate::{Hypervisor, Observed};
 
@@ -41,7 +42,15 @@ pub struct RackConfig {
     pub migration_mib_s: u64,
     /// The VM stands still this long at the switch-over.
     pub downtime_ms: u64,
-    /// CPU that a migration takes on source and target while it runs.
+    /// A migration's target has room after this.
+    pub migration_prepare_ms: u64,
+    /// A migrated VM is known to work this long after it was switched.
+    pub migration_verify_ms: u64,
+    /// The source is a copy to go back to this long after that.
+    pub migration_finalise_ms: u64,
+    /// And is kept for this long.
+    pub rollback_window_ms: u64,
+    /// CPU that a migration takes on source and target while it copies.
     pub migration_cpu: Millicores,
     /// Power of an idle and of a full host.
     pub host_watts: (u64, u64),
@@ -63,6 +72,10 @@ impl Default for RackConfig {
             shadow_drain_ms: 10_000,
             migration_mib_s: 500,
             downtime_ms: 300,
+            migration_prepare_ms: 0,
+            migration_verify_ms: 1_000,
+            migration_finalise_ms: 1_000,
+            rollback_window_ms: 30_000,
             migration_cpu: Millicores(500),
             // Idle at 30 % of full: the median of published SPECpower curves.
             host_watts: (105, 350),
@@ -127,12 +140,6 @@ impl Totals {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Migration {
-    pub(super) to: HostId,
-    done_at_ms: u64,
-}
-
-#[derive(Debug, Clone)]
 pub(super) struct Vm {
     id: VmId,
     size: VmSize,
@@ -143,7 +150,9 @@ pub(super) struct Vm {
     /// Resizes under way, in the order they take effect: a later one does not hold an earlier one up.
     resizes: VecDeque<(u64, Allocation)>,
     pub(super) shadow: Option<Guest>,
-    pub(super) migration: Option<Migration>,
+    pub(super) migration: Option<Transfer>,
+    /// How the last migration ended.
+    moved: Option<MovePhase>,
     demand: Demand,
     granted_mc_sum: u64,
     granted_mib_sum: u64,
@@ -161,6 +170,14 @@ impl Vm {
 
     fn memory_request(&self) -> Mebibytes {
         self.demand.memory.min(self.allocation.memory)
+    }
+
+    /// A migration comes a step further.
+    fn turn(&mut self, turn: Turn) {
+        match turn {
+            Turn::Switched(host) => self.host = host,
+            Turn::Over(phase) => (self.migration, self.moved) = (None, Some(phase)),
+        }
     }
 
     fn dirty_mib_s(&self) -> u64 {
@@ -201,6 +218,7 @@ impl Rack {
             resizes: VecDeque::new(),
             shadow: None,
             migration: None,
+            moved: None,
             demand: Demand::default(),
             granted_mc_sum: 0,
             granted_mib_sum: 0,
@@ -246,6 +264,33 @@ impl Rack {
         self.vms.iter_mut().filter(|v| v.id == vm).for_each(|v| v.host = to);
     }
 
+    /// How far a VM's migration is, or how its last one ended.
+    pub fn moving(&self, vm: VmId) -> Option<MovePhase> {
+        let v = self.vms.iter().find(|v| v.id == vm)?;
+        v.migration.as_ref().map(|m| m.phase).or(v.moved)
+    }
+
+    /// Lays a fault in a step of the VM's migration; `false` where there is none.
+    pub fn fail_move(&mut self, vm: VmId, at: MovePhase) -> bool {
+        let migration = self.vms.iter_mut().find(|v| v.id == vm).and_then(|v| v.migration.as_mut());
+        migration.map(|m| m.fault = Some(at)).is_some()
+    }
+
+    /// Brings a VM back to where it came from while the source is kept; `false` where it is not.
+    pub fn go_back(&mut self, vm: VmId) -> bool {
+        let Some(v) = self.vms.iter_mut().find(|v| v.id == vm) else { return false };
+        let kept = v.migration.as_mut().filter(|m| m.phase == MovePhase::Kept);
+        let Some(turn) = kept.and_then(Transfer::go_back) else { return false };
+        v.turn(turn);
+        v.turn(Turn::Over(MovePhase::RolledBack));
+        true
+    }
+
+    /// Memory that is in use on a host, or promised there.
+    pub fn memory_held(&self, host: HostId) -> Mebibytes {
+        Mebibytes(self.loads()[self.slot(host)].memory)
+    }
+
     /// The sums so far.
     pub fn totals(&self) -> &Totals {
         &self.totals
@@ -285,9 +330,12 @@ impl Rack {
             if let Some(s) = &mut v.shadow {
                 s.settle(now_ms, &self.config);
             }
-            if let Some(m) = v.migration.take_if(|m| m.done_at_ms <= now_ms) {
-                v.host = m.to;
-                switched.push(v.id);
+            let turns = v.migration.as_mut().map(|m| m.settle(now_ms, &self.config)).unwrap_or_default();
+            for turn in turns {
+                v.turn(turn);
+                if let Turn::Switched(_) = turn {
+                    switched.push(v.id);
+                }
             }
         }
         switched
@@ -314,9 +362,11 @@ impl Rack {
                 load[i].memory += s.size.memory.0;
             }
             if let Some(m) = &v.migration {
-                let to = self.slot(m.to);
-                load[home].cpu += self.config.migration_cpu.0;
-                load[to].cpu += self.config.migration_cpu.0;
+                let to = self.slot(m.other_host());
+                if m.copies() {
+                    load[home].cpu += self.config.migration_cpu.0;
+                    load[to].cpu += self.config.migration_cpu.0;
+                }
                 load[to].memory += v.memory_request().0;
             }
         }
@@ -458,12 +508,12 @@ impl Hypervisor for Rack {
                 if free < v.memory_request() {
                     return refused(OutcomeKind::NoCapacity);
                 }
-                let rate = config.migration_mib_s.saturating_sub(v.dirty_mib_s());
-                if rate * 10 < config.migration_mib_s {
+                let (memory_mib, dirty) = (v.memory_request().0, v.dirty_mib_s());
+                let Some((m, done_at_ms)) = Transfer::begin((v.host, to), memory_mib, dirty, now_ms, &config)
+                else {
                     return refused(OutcomeKind::Unsupported); // pre-copy would not converge
-                }
-                let done_at_ms = now_ms + v.memory_request().0 * 1000 / rate + config.downtime_ms;
-                v.migration = Some(Migration { to, done_at_ms });
+                };
+                (v.migration, v.moved) = (Some(m), None);
                 self.totals.migrations += 1;
                 (OutcomeKind::Applied, done_at_ms)
             }

@@ -40,6 +40,7 @@ pub fn vm(id: u32, host: u32, cpu: u64) -> VmView {
         shadow: None,
         migrating: false,
         moving_to: None,
+        dirty_mib_s: 20,
         cool_down: false,
         stopped: false,
         customer: None,
@@ -117,6 +118,9 @@ impl OwnedInput {
             tick_ms: TICK_MS,
             migrations_left: self.migrations_left,
             site: &self.site,
+            bandwidth_mib_s: 500,
+            peak_s: 1800,
+            hour_s: 3600,
         }
     }
 }
@@ -182,6 +186,7 @@ fn any_vm(hosts: u32) -> impl Strategy<Value = VmView> {
                 shadow,
                 migrating,
                 moving_to: None,
+                dirty_mib_s: cpu / 50,
                 cool_down,
                 stopped,
                 customer,

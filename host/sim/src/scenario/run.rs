@@ -118,6 +118,7 @@ fn rack(script: &Script) -> Rack {
         host_cpu: script.host_cpu,
         host_memory: script.host_memory,
         memory_contends: script.manages_memory,
+        migration_mib_s: script.bandwidth_mib_s.max(1),
         ..RackConfig::default()
     };
     let vms: Vec<_> = script.vms.iter().enumerate().map(|(i, v)| (VmId(i as u32), v.size, v.host)).collect();

@@ -148,6 +148,8 @@ pub struct Script {
     pub host_cpu: Millicores,
     /// Memory of a host.
     pub host_memory: Mebibytes,
+    /// Bandwidth of migrations, MiB/s.
+    pub bandwidth_mib_s: u64,
     /// Hosts that are not like the rest.
     pub kinds: BTreeMap<u32, HostKind>,
     /// The planner's settings.
@@ -236,6 +238,7 @@ impl Script {
             hosts: 0,
             host_cpu: Millicores(0),
             host_memory: Mebibytes(0),
+            bandwidth_mib_s: 500,
             kinds: BTreeMap::new(),
             policy: Policy { mode: Mode::Auto, ..Policy::default() },
             manages_memory: true,
@@ -288,6 +291,7 @@ impl Script {
                     s => return Err(format!("show {s:?} is not all, moves or totals")),
                 }
             }
+            "bandwidth" => self.bandwidth_mib_s = w.number("the bandwidth")?,
             "host" => self.host_line(w)?,
             "policy" => self.policy_line(w)?,
             "vm" => self.vm_line(w)?,

@@ -42,6 +42,25 @@ const fn first(samples: usize) -> usize {
     P_MAX + (samples - 1 - P_MAX) % STRIDE
 }
 
+/// Origins that are looked at side by side.
+const SIDE: usize = 4;
+
+/// What is ahead of some origins: written as far as it is read.
+struct Ahead<S: Simd> {
+    /// What the model is of, from [`P_MAX`] values before the origin.
+    path: [[S::f32s; SIDE]; P_MAX + STEPS_MAX],
+    /// The forecasts.
+    point: [[S::f32s; SIDE]; STEPS_MAX],
+}
+
+impl<S: Simd> Ahead<S> {
+    #[inline(always)]
+    fn new(simd: S) -> Self {
+        let none = [S::f32s::splat(simd, 0.0); SIDE];
+        Self { path: [none; P_MAX + STEPS_MAX], point: [none; STEPS_MAX] }
+    }
+}
+
 /// Longest vector.
 const WIDEST: usize = 16;
 /// Above every error: sorts behind them.
@@ -176,45 +195,76 @@ impl Past {
     /// Forecasts from every sample that has all lags before it, and what they missed by.
     #[inline(always)]
     fn errors<S: Simd>(&mut self, simd: S, m: &Model<S>, horizons: &[Reach], longest: usize) {
+        self.missing.iter_mut().for_each(|m| *m = [0.0; WIDEST]);
+        let shortest = horizons.iter().map(|h| h.steps()).min().unwrap_or(longest);
+        let mut ahead = Ahead::new(simd);
+        let (mut k, end) = (first(self.samples), self.samples - shortest);
+        while k < end {
+            // While all reach as far.
+            if k + (SIDE - 1) * STRIDE + longest < self.samples {
+                self.origins::<S, SIDE>(simd, m, horizons, &mut ahead, k, longest);
+                k += SIDE * STRIDE;
+            } else {
+                let steps = longest.min(self.samples - 1 - k);
+                self.origins::<S, 1>(simd, m, horizons, &mut ahead, k, steps);
+                k += STRIDE;
+            }
+        }
+    }
+
+    /// `N` origins from `k` on, `steps` ahead each. One alone would wait for every one of its additions.
+    #[inline(always)]
+    fn origins<S: Simd, const N: usize>(
+        &mut self,
+        simd: S,
+        m: &Model<S>,
+        horizons: &[Reach],
+        ahead: &mut Ahead<S>,
+        k: usize,
+        steps: usize,
+    ) {
         let (zero, one) = (S::f32s::splat(simd, 0.0), S::f32s::splat(simd, 1.0));
         let differenced = m.differenced.simd_gt(zero);
-        self.missing.iter_mut().for_each(|m| *m = [0.0; WIDEST]);
-        let first = first(self.samples);
-        let shortest = horizons.iter().map(|h| h.steps()).min().unwrap_or(longest);
-        let mut path = [zero; P_MAX + STEPS_MAX];
-        for k in (first..self.samples - shortest).step_by(STRIDE) {
-            let steps = longest.min(self.samples - 1 - k);
+        let (path, point) = (&mut ahead.path, &mut ahead.point);
+        let mut shock = [zero; N];
+        let mut sum = [zero; N];
+        for o in 0..N {
+            let k = k + o * STRIDE;
             for (j, slot) in path[..P_MAX].iter_mut().enumerate() {
-                *slot = row(simd, &self.z, k + 1 + j - P_MAX);
+                slot[o] = row(simd, &self.z, k + 1 + j - P_MAX);
             }
-            let mut shock = m.theta * row(simd, &self.e, k);
-            for h in 0..steps {
-                let mut f = shock;
-                for j in 0..m.order {
-                    f += m.phi[j] * path[P_MAX + h - 1 - j];
+            shock[o] = m.theta * row(simd, &self.e, k);
+            sum[o] = row(simd, &self.filled, k);
+        }
+        for h in 0..steps {
+            let mut f = shock;
+            for j in 0..m.order {
+                for o in 0..N {
+                    f[o] += m.phi[j] * path[P_MAX + h - 1 - j][o];
                 }
-                path[P_MAX + h] = f;
-                shock = zero;
             }
-            let mut sum = row(simd, &self.filled, k);
-            let mut point = [zero; STEPS_MAX];
-            for h in 0..steps {
-                sum += path[P_MAX + h];
-                point[h] = differenced.select(sum, m.mean + path[P_MAX + h]);
+            shock = [zero; N];
+            for o in 0..N {
+                path[P_MAX + h][o] = f[o];
+                sum[o] += f[o];
+                point[h][o] = differenced.select(sum[o], m.mean + f[o]);
             }
+        }
+        for o in 0..N {
+            let k = k + o * STRIDE;
             let begun = row(simd, &self.begun, k).simd_gt(zero);
             for (i, reach) in horizons.iter().enumerate().filter(|(_, r)| r.steps() <= steps) {
                 let n = reach.steps();
                 let (said, came) = match reach {
-                    Reach::Step(_) => (point[n - 1], row(simd, &self.raw, k + n)),
+                    Reach::Step(_) => (point[n - 1][o], row(simd, &self.raw, k + n)),
                     Reach::Peak(_) => {
-                        let said = point[..n].iter().fold(point[0], |a, b| a.max(*b));
+                        let said = point[..n].iter().fold(point[0][o], |a, b| a.max(b[o]));
                         (said, self.peak(simd, k, n))
                     }
                 };
                 let told = came.simd_eq(came) & begun;
                 let error = told.select(came - said, S::f32s::splat(simd, BEHIND));
-                put::<S>(&mut self.errors[i], (k - first) / STRIDE, error);
+                put::<S>(&mut self.errors[i], (k - first(self.samples)) / STRIDE, error);
                 let lost = S::f32s::from_slice(simd, &self.missing[i][..S::f32s::LEN]);
                 (lost + told.select(zero, one)).store_slice(&mut self.missing[i][..S::f32s::LEN]);
             }

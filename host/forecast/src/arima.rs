@@ -200,9 +200,9 @@ pub(crate) fn refit<'a>(
     Ok(())
 }
 
-/// [WINDOW][lanes], NaN = missing or before the first sample.
+/// [WINDOW][lanes], NaN = missing or before the first sample; lanes of no series are 0 or NaN.
 fn windows<'a>(batch: &[(usize, usize)], lanes: usize, history: impl Fn(usize) -> &'a History) -> Slab {
-    let mut y = Slab::from_f32(&vec![f32::NAN; WINDOW * lanes]);
+    let mut y = Slab::zeroed(WINDOW * lanes);
     let rows = y.f32_mut();
     for (i, batch) in batch.chunks(LANES).enumerate() {
         let mut block = [[f32::NAN; LANES]; WINDOW];

@@ -68,16 +68,19 @@ impl Bank {
         }
         for net in self.nets.iter_mut().filter(|n| !n.lanes.is_empty()) {
             let own = &net.lanes;
+            // Lane by lane out of their groups, row by row into the arrays, whose rows lie far apart.
+            let mut rows = [[0.0; spec::GROUP]; INPUT + STATS];
             net.fleet.submit_rows(engine, |mode, x, stats, lanes| {
                 for (own, first) in own.chunks(spec::GROUP).zip((0..).step_by(spec::GROUP)) {
-                    let of = |lane: &u32| (&groups[*lane as usize / LANES], *lane as usize % LANES);
-                    for (mode, (group, l)) in mode[first..].iter_mut().zip(own.iter().map(of)) {
-                        *mode = if group.begun[l] { STEP | RESET } else { 0 };
+                    for (to, lane) in own.iter().enumerate() {
+                        let (group, l) = (&groups[*lane as usize / LANES], *lane as usize % LANES);
+                        mode[first + to] = if group.begun[l] { STEP | RESET } else { 0 };
+                        rows.iter_mut().zip(group.features.iter()).for_each(|(row, from)| row[to] = from[l]);
                     }
-                    for row in 0..INPUT + STATS {
-                        let (to, i) = if row < INPUT { (&mut *x, row) } else { (&mut *stats, row - INPUT) };
-                        let to = to[i * lanes + first..].iter_mut();
-                        to.zip(own.iter().map(of)).for_each(|(to, (group, l))| *to = group.features[row][l]);
+                    for (i, row) in rows.iter().enumerate() {
+                        let (to, i) = if i < INPUT { (&mut *x, i) } else { (&mut *stats, i - INPUT) };
+                        let first = i * lanes + first;
+                        to[first..first + own.len()].copy_from_slice(&row[..own.len()]);
                     }
                 }
             })?;
@@ -99,8 +102,8 @@ impl Bank {
     }
 
     /// What was said last of a group.
-    pub(crate) fn row(&self, group: usize, target: usize, level: usize) -> Lane {
-        self.said[group][target * LEVELS + level]
+    pub(crate) fn row(&self, group: usize, target: usize, level: usize) -> &Lane {
+        &self.said[group][target * LEVELS + level]
     }
 
     /// Deals the lanes out to the networks.
@@ -177,7 +180,7 @@ mod tests {
         let mut hear = |bank: &mut Bank| {
             bank.submit(&mut engine, &groups).unwrap();
             bank.collect(&mut engine).unwrap();
-            std::array::from_fn::<_, 12, _>(|g| bank.row(g, 3, 1))
+            std::array::from_fn::<_, 12, _>(|g| *bank.row(g, 3, 1))
         };
         let young = hear(&mut bank);
         assert!(young.as_flattened().iter().all(|v| (10.0..10.2).contains(v)), "{young:?}");

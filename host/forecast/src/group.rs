@@ -10,7 +10,7 @@ use crate::features::{self, INPUT, Moments, STATS};
 use crate::grid;
 use crate::history::{CHANGE, History, Place};
 use crate::lanes::{LANES, Lane, ZERO, all, each, load, put};
-use crate::lstm::{Profile, to_points};
+use crate::lstm::Profile;
 use crate::members::{self, LSTM, MLP};
 use crate::{SAMPLES_MIN, WINDOW};
 
@@ -18,7 +18,7 @@ use crate::{SAMPLES_MIN, WINDOW};
 const LEARNED_MIN: usize = 24;
 
 /// What a network says of a group, by target and level.
-pub(crate) type Learned<'a> = dyn Fn(usize, usize) -> Lane + 'a;
+pub(crate) type Learned<'a> = dyn Fn(usize, usize) -> &'a Lane + 'a;
 
 /// What every group of a fleet shares.
 #[derive(Debug)]
@@ -158,8 +158,8 @@ impl Group {
         path: &mut Vec<Lane>,
         out: &mut [SeriesForecast],
     ) {
-        let scale = load(simd, &self.scale);
-        self.models.prepare(simd, load(simd, &self.last), &plan.horizons, path);
+        let (last, scale) = (load(simd, &self.last), load(simd, &self.scale));
+        self.models.prepare(simd, last, &plan.horizons, path);
         let warm = each(|l| if self.observed[l] >= SAMPLES_MIN { 1.0 } else { 0.0 });
         let ready = each(|l| if self.observed[l] >= LEARNED_MIN { 1.0 } else { 0.0 });
         for (lane, out) in out.iter_mut().enumerate() {
@@ -175,8 +175,7 @@ impl Group {
                 let (Some(learned), Some(target)) = (learned, plan.targets[i]) else { continue };
                 pending.voices.speaks[member] = ready;
                 for (level, q) in pending.voices.q[member].iter_mut().enumerate() {
-                    let raw = learned(target, level);
-                    *q = each(|l| to_points(raw[l], self.last[l], self.scale[l]));
+                    (last + scale * load(simd, learned(target, level))).max(0.0).store_slice(q);
                 }
             }
             let (q, total) = track.ensemble.combine(simd, &plan.tuning, &pending.voices);
@@ -248,7 +247,7 @@ mod tests {
         let mut history = History::new(&plan.horizons);
         let mut out = vec![crate::set::blank(&plan); LANES];
         // A level of 50 that every window, and the LSTM, says goes on; the other network says one point more.
-        let (lstm, mlp) = (|_: usize, _: usize| ZERO, |_: usize, _: usize| [2.0; LANES]);
+        let (lstm, mlp) = (|_: usize, _: usize| &ZERO, |_: usize, _: usize| &[2.0; LANES]);
         let mut medians = vec![];
         for tick in 0..60 {
             fearless_simd::dispatch!(fearless_simd::Level::new(), simd => {

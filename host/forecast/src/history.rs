@@ -267,27 +267,33 @@ impl History {
         let (x, peak, new) = (&*self.x, &*self.peak, self.newest);
         let now = Now { simd, newest: new, len: &self.len, full };
         let o = &mut self.orders;
-        now.turn(&mut o.values, 0, |s| x.at(simd, s));
+        // All that leaves is looked up before anything is ordered: it is far from the cache, and waited for once.
+        let values = now.change(0, |s| x.at(simd, s));
         let more = at_least(simd, &self.len, RECENT + 1);
         let oldest = more.select(x.at(simd, new.wrapping_sub(RECENT as u8)), all(simd, f32::INFINITY));
         let newest = at_least(simd, &self.len, 1).select(x.at(simd, new), all(simd, f32::INFINITY));
-        o.recent.turn(simd, oldest, newest);
-        now.turn(&mut o.peaks, PEAK - 1, |s| peak.at(simd, s));
-        now.turn(&mut o.moves, 1, |s| (x.at(simd, s) - x.at(simd, s.wrapping_sub(1))).abs());
-        now.turn(&mut o.rises, PEAK, |s| change(simd, peak, x, s, PEAK));
-        now.turn(&mut o.drifts, HOUR, |s| change(simd, x, x, s, HOUR));
+        let peaks = now.change(PEAK - 1, |s| peak.at(simd, s));
+        let moves = now.change(1, |s| (x.at(simd, s) - x.at(simd, s.wrapping_sub(1))).abs());
+        let rises = now.change(PEAK, |s| change(simd, peak, x, s, PEAK));
+        let drifts = now.change(HOUR, |s| change(simd, x, x, s, HOUR));
+        o.values.turn(simd, values);
+        o.recent.turn(simd, [oldest, newest]);
+        o.peaks.turn(simd, peaks);
+        o.moves.turn(simd, moves);
+        o.rises.turn(simd, rises);
+        o.drifts.turn(simd, drifts);
         for extra in &mut self.extra {
             match extra {
                 Extra::Step { n, rises } => {
                     let span = usize::from(*n);
-                    now.turn(rises, span, |s| change(simd, x, x, s, span));
+                    rises.turn(simd, now.change(span, |s| change(simd, x, x, s, span)));
                 }
                 Extra::Peak { n, peak, peaks, rises } => {
                     let span = usize::from(*n);
                     x.largest(simd, new, span).store_slice(&mut peak.0[usize::from(new)]);
                     let peak = &**peak;
-                    now.turn(peaks, span - 1, |s| peak.at(simd, s));
-                    now.turn(rises, span, |s| change(simd, peak, x, s, span));
+                    peaks.turn(simd, now.change(span - 1, |s| peak.at(simd, s)));
+                    rises.turn(simd, now.change(span, |s| change(simd, peak, x, s, span)));
                 }
             }
         }
@@ -487,13 +493,13 @@ struct Now<'a, S: Simd> {
 }
 
 impl<S: Simd> Now<'_, S> {
-    /// Brings an order up to date whose values reach back over `span` samples and are named by the newest of them.
+    /// What leaves an order and what comes, whose values reach back over `span` samples and are named by the newest of them.
     #[inline(always)]
-    fn turn(&self, order: &mut Order, span: usize, of: impl Fn(u8) -> f32x16<S>) {
+    fn change(&self, span: usize, of: impl Fn(u8) -> f32x16<S>) -> [f32x16<S>; 2] {
         let none = all(self.simd, f32::INFINITY);
         let oldest = of(self.newest.wrapping_sub((WINDOW - span) as u8));
         let new = at_least(self.simd, self.len, span + 1).select(of(self.newest), none);
-        order.turn(self.simd, self.full.select(oldest, none), new);
+        [self.full.select(oldest, none), new]
     }
 }
 

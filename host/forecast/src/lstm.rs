@@ -336,7 +336,7 @@ impl LstmFleet {
 
 /// Kernel output -> points: last value + scale * q, usage is never below 0.
 #[inline(always)]
-pub(crate) fn to_points(q: f32, last: f32, scale: f32) -> f32 {
+fn to_points(q: f32, last: f32, scale: f32) -> f32 {
     (last + scale * q).max(0.0)
 }
 

@@ -30,7 +30,7 @@ impl Order {
 
     /// Takes the values `out` out and puts `new` in, all of them finite or infinite; infinity stands for none.
     #[inline(always)]
-    pub(crate) fn turn<S: Simd>(&mut self, simd: S, out: f32x16<S>, new: f32x16<S>) {
+    pub(crate) fn turn<S: Simd>(&mut self, simd: S, [out, new]: [f32x16<S>; 2]) {
         let rows = &mut self.rows.0[..self.most + 1];
         let (mut here, mut before) = (load(simd, &rows[0]), all(simd, f32::NEG_INFINITY));
         for i in 1..rows.len() {
@@ -139,7 +139,7 @@ mod tests {
             let begin = |l: usize| 9 * l;
             let new = each(|l| if t >= begin(l) { now[l] } else { f32::INFINITY });
             let out = each(|l| if t >= begin(l) + WINDOW { seen[t - WINDOW][l] } else { f32::INFINITY });
-            dispatch!(Set::new(), simd => order.turn(simd, load(simd, &out), load(simd, &new)));
+            dispatch!(Set::new(), simd => order.turn(simd, [load(simd, &out), load(simd, &new)]));
             for l in [0, 5, 15] {
                 let from = begin(l).max((t + 1).saturating_sub(WINDOW));
                 let mut want: Vec<f32> = seen.iter().skip(from).map(|row| row[l]).collect();

@@ -11,7 +11,7 @@ use crate::features::{INPUT, STATS};
 use crate::fleet::SeriesProfile;
 use crate::group::{Group, Learned, Plan};
 use crate::history::History;
-use crate::lanes::{LANES, Lane, ZERO};
+use crate::lanes::{LANES, Lane};
 use crate::lstm::{LstmFleet, LstmModel, Profile};
 
 /// Groups that a thread takes at a time.
@@ -136,14 +136,15 @@ impl Set {
         let Some(lstm) = &mut self.lstm else { return Ok(()) };
         let groups = &self.groups;
         lstm.submit_rows(engine, |mode, x, stats, lanes| {
-            for (g, group) in groups.iter().enumerate() {
-                let first = g * LANES;
-                for (mode, begun) in mode[first..].iter_mut().zip(group.begun) {
-                    *mode = if begun { lstm_step::STEP } else { 0 };
-                }
-                for (i, row) in group.features.iter().enumerate() {
-                    let (to, i) = if i < INPUT { (&mut *x, i) } else { (&mut *stats, i - INPUT) };
-                    to[i * lanes + first..i * lanes + first + LANES].copy_from_slice(row);
+            for (mode, group) in mode.chunks_exact_mut(LANES).zip(groups) {
+                mode.iter_mut().zip(group.begun).for_each(|(m, b)| *m = if b { lstm_step::STEP } else { 0 });
+            }
+            // Some groups at a time: a row of the arrays is pages away from the next.
+            for (part, groups) in groups.chunks(GROUPS_PER_TASK).enumerate() {
+                for i in 0..INPUT + STATS {
+                    let (to, row) = if i < INPUT { (&mut *x, i) } else { (&mut *stats, i - INPUT) };
+                    let to = to[row * lanes + part * GROUPS_PER_TASK * LANES..].chunks_exact_mut(LANES);
+                    to.zip(groups).for_each(|(to, group)| to.copy_from_slice(&group.features[i]));
                 }
             }
         })?;
@@ -195,11 +196,9 @@ impl Set {
 }
 
 /// Sixteen lanes of one output of the LSTM.
-fn row(said: &[f32], first: usize, target: usize, level: usize) -> Lane {
+fn row(said: &[f32], first: usize, target: usize, level: usize) -> &Lane {
     let at = spec::blocked(first, target * lstm_step::LEVELS + level, lstm_step::TARGETS * lstm_step::LEVELS);
-    let mut lanes = ZERO;
-    lanes.copy_from_slice(&said[at..at + LANES]);
-    lanes
+    &said.as_chunks().0[at / LANES]
 }
 
 const _: () = assert!(INPUT + STATS == 54 && spec::GROUP.is_multiple_of(LANES));

@@ -9,7 +9,7 @@ use foreshade_forecast::seasonal::{SeasonalForecast, SeasonalState};
 use foreshade_forecast::{Fleet, FleetConfig, ForecastError, Held, ResourceScore, Scorer, SeriesProfile};
 use foreshade_plan::lifecycle::{Alert as ShadowAlert, Event as LifeEvent, Shadow};
 use foreshade_plan::migrate::Bandwidth;
-use foreshade_plan::{PlanInput, PlanReport, Verdict, needed_shadows, plan};
+use foreshade_plan::{HostView, PlanInput, PlanReport, Verdict, needed_shadows, plan};
 use foreshade_telemetry::{Arena, History, Sealed};
 use foreshade_types::{
     Decision, HoldReason, Horizon, HostId, Outcome, OutcomeKind, RackId, Resource, SeriesForecast, Tick, VmId,
@@ -90,6 +90,8 @@ pub struct Summary {
     pub unrelieved: Vec<(HostId, HoldReason)>,
     /// Decisions that mode advise kept back, in words.
     pub advised: u64,
+    /// The hosts as they were planned with, by rack.
+    pub hosts: Vec<HostView>,
     /// Each rack's total load, now and in the next 30 min; none before the first decision.
     pub racks: Vec<RackLoad>,
     /// VMs that began to behave as they never did; nothing acts on it.
@@ -106,6 +108,7 @@ impl Summary {
             holds: BTreeMap::new(),
             unrelieved: vec![],
             advised: 0,
+            hosts: vec![],
             racks: vec![],
             alerts: vec![],
             shadow_alerts: vec![],
@@ -585,6 +588,7 @@ impl Core {
         let cadence_s = self.config.cadence_s * next_steps;
         let tick_ms = self.config.tick_ms();
         let (rack_id, hosts, site) = (spec.id, view.hosts.clone(), &self.config.site);
+        summary.hosts.extend_from_slice(&hosts);
         let rack = PlanInput {
             rack: rack_id,
             tick,

@@ -37,8 +37,8 @@ pub enum Command {
     Controller(Any),
     /// Issue certificates (not built yet)
     Certs(Any),
-    /// Live view of a running appliance (not built yet)
-    Top(Any),
+    /// Full-screen view of what a journal holds: decisions with their reasons, holds, counts
+    Top(TopArgs),
     /// Why a decision was taken or a VM left alone, from a journal
     Explain(ExplainArgs),
     /// What would be decided now (not built yet)
@@ -128,7 +128,7 @@ pub struct DemoArgs {
     /// Write the report as JSON
     #[arg(long, value_name = "OUT.json")]
     pub report: Option<PathBuf>,
-    /// Plain lines, as when piped
+    /// Plain lines, as when piped, in place of the full-screen view
     #[arg(long)]
     pub plain: bool,
     /// Keep the journal of decisions in this new file, for `foreshade explain`
@@ -337,6 +337,28 @@ pub struct ExplainArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+const TOP_EXAMPLES: &str = "Examples:
+  foreshade demo --journal run.redb
+  foreshade top --journal run.redb
+  foreshade top --journal run.redb --follow         # while the demo writes it
+
+A running appliance cannot be asked yet; give the journal.";
+
+/// `foreshade top`
+#[derive(Debug, Clone, Args)]
+#[command(after_help = TOP_EXAMPLES)]
+pub struct TopArgs {
+    /// The journal: `demo --journal` writes one
+    #[arg(long, value_name = "FILE")]
+    pub journal: Option<PathBuf>,
+    /// Show what is written to it from now on, too
+    #[arg(long)]
+    pub follow: bool,
+    /// Plain lines, as when piped
+    #[arg(long)]
+    pub plain: bool,
 }
 
 const BENCH_EXAMPLES: &str = "Examples:

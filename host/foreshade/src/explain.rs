@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::Failure;
 use crate::cli::ExplainArgs;
-use crate::view::{name, say, what};
+use crate::view::{name, reason, say, what};
 
 /// `foreshade explain`
 pub(crate) fn command(args: &ExplainArgs) -> Result<(), Failure> {
@@ -101,24 +101,12 @@ impl<'a> Book<'a> {
         if as_json {
             return Ok(pretty(&self.json(record, d)));
         }
-        let r = &d.reason;
-        let what = what(d);
         let mut rows = vec![
             ("decision", format!("{}, {}", d.id(), self.when(record.tick))),
             ("vm", format!("{} ({}) on {}, {}", self.vm_name(d.vm), d.vm, d.observed_host, d.rack)),
-            (
-                "action",
-                if what.is_empty() { d.action.name().into() } else { format!("{} {what}", d.action.name()) },
-            ),
-            ("rule", r.rule.text().to_owned()),
-            ("compared", r.compared()),
+            ("action", reason::action(d)),
         ];
-        if r.worth.is_told() {
-            rows.push(("worth", r.worth.to_string().trim_start_matches("worth ").to_owned()));
-        }
-        for x in &r.rejected {
-            rows.push(("not", format!("{}: {}", x.alternative.name(), x.why.text())));
-        }
+        rows.extend(reason::rows(d));
         let header = self.header;
         rows.push(("valid until", format!("{:.2} h", d.expires_at_ms as f64 / 3.6e6)));
         rows.push(("answer", self.answer(d)));

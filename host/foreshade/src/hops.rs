@@ -18,21 +18,19 @@ type Durations = Arc<Mutex<[Vec<f32>; HOPS.len()]>>;
 
 /// A tracing layer that times the hops.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct HopTimer(Durations);
+pub struct HopTimer(Durations);
 
 /// What a span remembers.
 struct Open(usize, Instant);
 
 impl HopTimer {
-    /// Makes this the process's timer and returns it. Only the first call of a process installs one; a second run in the
-    /// same process (as in tests) is not timed.
-    pub(crate) fn install() -> Self {
+    /// Makes this the process's timer. Only the first call of a process installs one; a second run in the same process (as
+    /// in tests) is not timed.
+    pub(crate) fn install(&self) {
         use tracing_subscriber::prelude::*;
-        let timer = Self::default();
         let _ = tracing::subscriber::set_global_default(
-            tracing_subscriber::registry().with(timer.clone()).with(Warnings),
+            tracing_subscriber::registry().with(self.clone()).with(Warnings),
         );
-        timer
     }
 
     /// Percentiles of what was seen so far; all ten hops, 0 where none was.

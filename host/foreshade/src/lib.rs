@@ -11,6 +11,7 @@ mod hops;
 mod offline;
 mod output;
 mod picture;
+mod top;
 mod trace;
 mod train;
 pub mod view;
@@ -38,6 +39,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Train(args) => train::command(&args),
         Command::Bench(args) => bench::command(&args),
         Command::Explain(args) => explain::command(&args),
+        Command::Top(args) => top::command(&args),
         other => Err(Failure::NotBuilt(other.name())),
     };
     done.and_then(|()| view::said())

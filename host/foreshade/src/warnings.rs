@@ -25,7 +25,7 @@ impl Warnings {
 impl<S: Subscriber> Layer<S> for Warnings {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         if let Some(line) = line(event) {
-            eprintln!("foreshade: {line}");
+            crate::view::note(&format!("foreshade: {line}\n"));
         }
     }
 }

@@ -64,6 +64,10 @@ pub struct Hooks {
     pub give_up_after_ms: u64,
     /// Stop cleanly on Ctrl-C.
     pub interrupt: bool,
+    /// Stops the run cleanly when it turns true.
+    pub stop: Arc<watch::Sender<bool>>,
+    /// Times the hops.
+    pub hops: HopTimer,
 }
 
 impl std::fmt::Debug for Hooks {
@@ -82,6 +86,8 @@ impl Default for Hooks {
             wait_max_ms: 10_000,
             give_up_after_ms: 10_000,
             interrupt: false,
+            stop: Arc::new(watch::channel(false).0),
+            hops: HopTimer::default(),
         }
     }
 }
@@ -140,7 +146,8 @@ fn find_vm(fleet: &Fleet, name: &str) -> Result<VmId, Failure> {
 
 /// Runs the demo over QUIC on loopback, then the baselines in process.
 pub fn run(demo: &Demo, hooks: Hooks, observer: &mut dyn Observer) -> Result<Report, Failure> {
-    let timer = HopTimer::install();
+    let timer = hooks.hops.clone();
+    timer.install();
     let device = open(&demo.backend, demo.threads)?;
     let (name, simd) = (device.info().driver.to_owned(), device.info().simd.to_string());
     let mut report = Report::new(&demo.fleet, demo.seed, &name, &simd, env!("CARGO_PKG_VERSION"));
@@ -179,14 +186,13 @@ fn serve(
     let dir = tempfile::Builder::new().prefix("foreshade-demo-").tempdir().map_err(|e| failed(&e))?;
     let path = demo.journal.clone().unwrap_or_else(|| dir.path().join("journal.redb"));
     let mut journal = RedbJournal::create(&path, &demo.header(&core)).map_err(|e| failed(&e))?;
-    let (stop, stopped) = watch::channel(false);
+    // The hooks keep the sender to the end: a closed channel would read as "stop".
+    let stopped = hooks.stop.subscribe();
     if hooks.interrupt {
+        let stop = Arc::clone(&hooks.stop);
         let _ = ctrlc::set_handler(move || {
-            let _ = stop.send(true);
+            stop.send_replace(true);
         });
-    } else {
-        // Kept open: a closed channel would read as "stop".
-        std::mem::forget(stop);
     }
     let rt = runtime::Builder::new_current_thread().enable_all().build().map_err(|e| failed(&e))?;
     let options = Options { wait_max_ms: hooks.wait_max_ms, speed: demo.speed };

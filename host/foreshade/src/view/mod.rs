@@ -1,9 +1,12 @@
-//! What people see: progress, the decision feed, the heat map, tables. Colour only on a terminal.
+//! What people see: the full-screen view, and in plain lines progress, the decision feed, the heat map and tables. Colour
+//! only on a terminal.
 
 mod feed;
 mod heat;
 mod out;
 mod progress;
+pub(crate) mod reason;
+pub(crate) mod screen;
 pub mod table;
 
 pub use feed::Feed;

@@ -1,7 +1,7 @@
 //! Standard output that may go away: a reader that has seen enough (`| head`) ends nothing, a full disk is said once.
 
 use std::io::{ErrorKind, Write};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::Failure;
 
@@ -14,8 +14,34 @@ struct Lost {
 
 static LOST: Mutex<Lost> = Mutex::new(Lost { silent: false, why: None });
 
+/// What was said while a screen has the terminal; `None` = nothing has it. True = for standard error.
+static HELD: Mutex<Option<Vec<(bool, String)>>> = Mutex::new(None);
+
+fn held() -> MutexGuard<'static, Option<Vec<(bool, String)>>> {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Keeps what is said until [`let_go`].
+pub(super) fn hold() {
+    *held() = Some(vec![]);
+}
+
+/// Says what was kept, in its order.
+pub(super) fn let_go() {
+    let kept = held().take().unwrap_or_default();
+    kept.iter().for_each(|(aside, text)| if *aside { note(text) } else { say(text) });
+}
+
+/// Keeps a text while a screen has the terminal. False = it is to be said now.
+fn kept(aside: bool, text: &str) -> bool {
+    held().as_mut().map(|kept| kept.push((aside, text.to_owned()))).is_some()
+}
+
 /// Prints, or notes why not; after that nothing more is tried.
 pub(crate) fn say(text: &str) {
+    if kept(false, text) {
+        return;
+    }
     let mut lost = LOST.lock().unwrap_or_else(PoisonError::into_inner);
     if lost.silent {
         return;
@@ -29,7 +55,9 @@ pub(crate) fn say(text: &str) {
 
 /// Prints to standard error; who closed it does not want to know.
 pub(crate) fn note(text: &str) {
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    if !kept(true, text) {
+        let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    }
 }
 
 /// Was everything printed that anybody wanted to read?

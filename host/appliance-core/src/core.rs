@@ -9,10 +9,13 @@ use foreshade_forecast::seasonal::{SeasonalForecast, SeasonalState};
 use foreshade_forecast::{Fleet, FleetConfig, ForecastError, Held, ResourceScore, Scorer, SeriesProfile};
 use foreshade_plan::lifecycle::{Alert as ShadowAlert, Event as LifeEvent, Shadow};
 use foreshade_plan::migrate::Bandwidth;
-use foreshade_plan::{HostView, PlanInput, PlanReport, Verdict, needed_shadows, plan};
+use foreshade_plan::{
+    Changed, HostView, PlanInput, PlanReport, Planned, Verdict, changed, needed_shadows, plan,
+};
 use foreshade_telemetry::{Arena, History, Sealed};
 use foreshade_types::{
-    Decision, HoldReason, Horizon, HostId, Outcome, OutcomeKind, RackId, Resource, SeriesForecast, Tick, VmId,
+    Action, Decision, HoldReason, Horizon, HostId, Outcome, OutcomeKind, RackId, Resource, SeriesForecast,
+    Tick, VmId,
 };
 use foreshade_wire::{Column, Row, TelemetryView};
 use thiserror::Error;
@@ -22,6 +25,7 @@ use crate::exclude::{Excluded, Exclusion};
 use crate::fleet_state::{FleetState, VmState, demand};
 use crate::hazard::HostHazard;
 use crate::journal;
+use crate::operator::{Advice, OperatorState, Order, OrderRecord};
 use crate::outlook::Ahead;
 use crate::planning::{Forecasts, PEAK, Scene, show};
 use crate::{Alert, AnomalyReport, CoreConfig, FollowLine, HostEvent, OutlookReport, RackLoad, Record};
@@ -54,6 +58,8 @@ pub enum Event {
     EndOfTick { host: HostId, tick: Tick, rows: u32 },
     /// A host failed or runs again, as its BMC or an operator says; nothing sends this yet.
     Host { host: HostId, tick: Tick, event: HostEvent },
+    /// An operator asks for something.
+    Operator { who: String, order: Order },
     /// A controller has answered all decisions of a tick.
     Outcomes { rack: RackId, tick: Tick, outcomes: Vec<Outcome> },
 }
@@ -63,6 +69,10 @@ pub enum Event {
 pub enum Effect {
     /// Make this durable before any of its decisions is sent.
     Commit(Record),
+    /// Make this order durable before anything else is done.
+    Ordered(OrderRecord),
+    /// An order that cannot be followed, and why; nothing has changed.
+    OrderRefused { who: String, text: String },
     /// Send a rack its decisions of a tick (also when there are none).
     Send { rack: RackId, tick: Tick, decisions: Vec<Decision> },
     /// All racks have answered: agents may send this tick.
@@ -88,10 +98,16 @@ pub struct Summary {
     pub holds: BTreeMap<HoldReason, u64>,
     /// Hosts that could not be relieved.
     pub unrelieved: Vec<(HostId, HoldReason)>,
-    /// Decisions that mode advise kept back, in words.
-    pub advised: u64,
     /// The hosts as they were planned with, by rack.
     pub hosts: Vec<HostView>,
+    /// What was planned and is not sent: advice, and all of it while paused.
+    pub advised: Vec<Advice>,
+    /// How many VMs the forecast made a difference for.
+    pub changed: Changed,
+    /// Nothing is sent until an operator resumes.
+    pub paused: bool,
+    /// Approved actions that this tick's plan did not want any more.
+    pub lapsed: Vec<(VmId, Action)>,
     /// Each rack's total load, now and in the next 30 min; none before the first decision.
     pub racks: Vec<RackLoad>,
     /// VMs that began to behave as they never did; nothing acts on it.
@@ -107,8 +123,11 @@ impl Summary {
             decisions: vec![],
             holds: BTreeMap::new(),
             unrelieved: vec![],
-            advised: 0,
             hosts: vec![],
+            advised: vec![],
+            changed: Changed::default(),
+            paused: false,
+            lapsed: vec![],
             racks: vec![],
             alerts: vec![],
             shadow_alerts: vec![],
@@ -150,6 +169,8 @@ pub struct Core {
     excluded: Excluded,
     /// What migrations were copied at.
     bandwidth: Bandwidth,
+    operator: OperatorState,
+    changed: Changed,
     /// The newest tick whose samples are all in.
     sealed: Tick,
     alerts: Alerts,
@@ -225,6 +246,8 @@ impl Core {
             down: BTreeSet::new(),
             excluded: Excluded::default(),
             bandwidth: Bandwidth::default(),
+            operator: OperatorState::default(),
+            changed: Changed::default(),
             sealed: Tick(0),
             alerts: Alerts::new(&config),
             alerted: Vec::new(),
@@ -247,6 +270,22 @@ impl Core {
     pub fn excluding(mut self, exclusions: Vec<Exclusion>) -> Self {
         self.excluded = Excluded::new(exclusions, &self.fleet);
         self
+    }
+
+    /// The same, as the orders in its journal left it: paused if nobody has resumed it.
+    pub fn ordered(mut self, records: &[OrderRecord]) -> Self {
+        self.operator = OperatorState::restored(records);
+        self
+    }
+
+    /// What operators have ordered.
+    pub fn operator(&self) -> &OperatorState {
+        &self.operator
+    }
+
+    /// How often forecasts have made a difference so far.
+    pub fn changed(&self) -> Changed {
+        self.changed
     }
 
     /// Samples left out so far, by exclusion.
@@ -368,6 +407,14 @@ impl Core {
                 Ok(()) => self.host_said(host, event),
                 Err(text) => out.push(Effect::Refused { host, tick, text }),
             },
+            Event::Operator { who, order: order @ Order::Demote(_) } => {
+                let text = format!("{}: only the appliance demotes", order.text());
+                out.push(Effect::OrderRefused { who, text });
+            }
+            Event::Operator { who, order } => out.push(match self.operator.take(&who, order) {
+                Ok(record) => Effect::Ordered(record),
+                Err(text) => Effect::OrderRefused { who, text },
+            }),
             Event::Outcomes { rack, tick, outcomes } => self.outcomes(rack, tick, outcomes, &mut out)?,
         }
         Ok(out)
@@ -498,9 +545,15 @@ impl Core {
         }
         if self.decides_at(tick) {
             let _hop = tracing::info_span!("plan::plan", tick = tick.0).entered();
+            let mut advised = Vec::new();
             for rack in 0..self.config.racks.len() {
-                self.plan_rack(tick, rack, &mut summary, out);
+                self.plan_rack(tick, rack, &mut summary, &mut advised, out);
             }
+            let sent: Vec<_> = summary.decisions.iter().map(|d| (d.vm, d.action)).collect();
+            summary.lapsed = self.operator.planned(tick, advised, &sent);
+            summary.advised = self.operator.advised().to_vec();
+            summary.paused = self.operator.is_paused();
+            self.changed.add(&summary.changed);
         }
         self.emit(tick, summary, out);
         Ok(())
@@ -562,7 +615,14 @@ impl Core {
         Ok(())
     }
 
-    fn plan_rack(&mut self, tick: Tick, rack: usize, summary: &mut Summary, out: &mut Vec<Effect>) {
+    fn plan_rack(
+        &mut self,
+        tick: Tick,
+        rack: usize,
+        summary: &mut Summary,
+        advised: &mut Vec<(RackId, Planned, HoldReason)>,
+        out: &mut Vec<Effect>,
+    ) {
         let n = self.fleet.0.len();
         let spec = &self.config.racks[rack];
         let of = |r: Resource| {
@@ -583,7 +643,7 @@ impl Core {
         };
         let mut view = scene.rack(spec);
         let moving = view.vms.iter().filter(|v| v.migrating).count() as u32;
-        let migrations_left = self.config.policy.migrations_per_tick.saturating_sub(moving);
+        let migrations_left = self.config.policy.migrations_left(moving);
         // What reasons name as the horizon of a resize: 5 s, not the 1 s between fast samples.
         let cadence_s = self.config.cadence_s * next_steps;
         let tick_ms = self.config.tick_ms();
@@ -612,6 +672,9 @@ impl Core {
             }
         }
         let (plan, report) = plan(&PlanInput { vms: &view.vms, ..rack }, &scores, &self.config.policy);
+        let wanted = plan.actions.iter().chain(report.advised.iter().map(|(p, _)| p));
+        summary.changed.add(&changed(&PlanInput { vms: &view.vms, ..rack }, wanted, &self.config.policy));
+        let (plan, mut report) = self.operator.hand().over(plan, report);
         for &(vm, verdict) in &report.verdicts {
             let why = match verdict {
                 Verdict::Hold(why) => Some(why),
@@ -626,7 +689,7 @@ impl Core {
             *summary.holds.entry(why).or_default() += count;
         }
         summary.unrelieved.extend(report.unrelieved.iter().copied());
-        summary.advised += report.advised.len() as u64;
+        advised.extend(report.advised.drain(..).map(|(p, why)| (rack_id, p, why)));
         let first = summary.decisions.len();
         for p in plan.actions {
             let seq = self.next_seq.entry(rack_id).or_insert(1);

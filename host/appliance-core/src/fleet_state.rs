@@ -140,7 +140,7 @@ impl VmState {
                 let took_ms = effective_at_ms.saturating_sub(config.time_ms(tick));
                 let (memory_mib, dirty_mib_s) = (self.memory_demand.0, self.dirty_mib_s);
                 self.copied = Some(Copied { to, memory_mib, dirty_mib_s, took_ms });
-                self.rest.moved(tick, config.policy.cool_down_ticks);
+                self.rest.moved(tick, d.observed_host, &config.policy.rest());
             }
         }
     }

@@ -4,6 +4,8 @@ use foreshade_types::{Decision, HoldReason, Outcome, RackId, Tick, VmId};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::OrderRecord;
+
 /// What was decided at one tick, and on what.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Record {
@@ -61,6 +63,9 @@ pub struct JournalError {
 pub trait Journal {
     /// Returns when the record is durable.
     fn commit(&mut self, record: &Record) -> Result<(), JournalError>;
+
+    /// Returns when the order is durable.
+    fn order(&mut self, order: &OrderRecord) -> Result<(), JournalError>;
 }
 
 /// A journal that lasts as long as the process: for backtests, where nothing is sent.
@@ -68,11 +73,17 @@ pub trait Journal {
 pub struct MemoryJournal {
     /// What was committed.
     pub records: Vec<Record>,
+    /// What was ordered.
+    pub orders: Vec<OrderRecord>,
 }
 
 impl Journal for MemoryJournal {
     fn commit(&mut self, record: &Record) -> Result<(), JournalError> {
         self.records.push(record.clone());
+        Ok(())
+    }
+    fn order(&mut self, order: &OrderRecord) -> Result<(), JournalError> {
+        self.orders.push(order.clone());
         Ok(())
     }
 }

@@ -5,6 +5,7 @@
 //! ```text
 //! Telemetry, EndOfTick (all hosts) -> push, seal -> forecast -> plan -> Commit, then Send per rack
 //! Outcomes (all racks)             -> cool-downs, shadows -> Release(next tick) | Finished
+//! Operator (pause, approve, ...)   -> Ordered (durable), and the next plan follows it
 //! Host (failed, runs again)        -> how likely each host is to fail, for the report
 //! ```
 //! Nothing depends on the order in which peers speak: samples land in lanes, outcomes are taken in the order
@@ -18,6 +19,7 @@ mod fleet_state;
 mod follow;
 mod hazard;
 mod journal;
+mod operator;
 mod outlook;
 mod planning;
 
@@ -29,4 +31,5 @@ pub use follow::{FollowLine, HOPS};
 pub use foreshade_forecast::hazard::Event as HostEvent;
 pub use hazard::HazardReport;
 pub use journal::{Header, Journal, JournalError, MemoryJournal, Record};
+pub use operator::{Advice, AdviceKey, OperatorState, Order, OrderRecord};
 pub use outlook::{HourAhead, LoadMc, LoadReport, LoadScore, OutlookReport, RackLoad};

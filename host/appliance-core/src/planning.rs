@@ -87,6 +87,7 @@ impl Scene<'_> {
             migrating: s.flags.has(Flags::MIGRATING) || s.moving_to.is_some(),
             moving_to: s.moving_to,
             dirty_mib_s: s.dirty_mib_s,
+            trail: s.rest.trail(self.tick, self.config.policy.cycle_window_ticks),
             cool_down: s.rest.rests(self.tick),
             stopped: s.flags.has(Flags::STOPPED),
             customer: self.config.vms.get(id.index()).and_then(|v| v.customer),

@@ -1,14 +1,16 @@
 //! Decisions on disk, one record per tick, durable when `commit` returns.
 //!
 //! Records are chained: beside each stands the SHA-256 of the one before it and of its own bytes, from the header on. A record
-//! that is changed, taken out or put in later breaks the chain there. Whoever may write the file could make a new chain from
+//! that is changed, taken out or put in later breaks the chain there. Operators' orders stand in the same chain, each behind the
+//! record it came after. Whoever may write the file could make a new chain from
 //! there on; what they cannot keep is the last link, so who wants proof notes it elsewhere ([`RedbJournal::verify`] gives it).
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use foreshade_appliance_core::{Header, Journal, JournalError, Record};
+use foreshade_appliance_core::{Header, Journal, JournalError, OrderRecord, Record};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// tick -> the record as JSON.
@@ -18,6 +20,10 @@ const CHAIN: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("chain");
 /// "header" -> the header as JSON.
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 const HEADER: &str = "header";
+/// number, from 0 -> the order as JSON, with the tick of the record it came after.
+const ORDERS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("orders");
+/// number -> the link behind its order.
+const ORDER_CHAIN: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("order_chain");
 
 /// One link of the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,11 +104,7 @@ impl RedbJournal {
             let txn = db.begin_read()?;
             let meta = txn.open_table(META)?;
             let header = meta.get(HEADER)?.ok_or("it has no header, so it is no journal")?;
-            let chain = match txn.open_table(CHAIN) {
-                Err(redb::TableError::TableDoesNotExist(_)) => None,
-                t => t?.last()?.map(|(_, link)| link.value().try_into()),
-            };
-            let last = chain.transpose()?.map_or_else(|| Link::first(header.value()), Link);
+            let last = newest(&txn)?.unwrap_or_else(|| Link::first(header.value()));
             drop(header);
             drop((meta, txn));
             Ok(Self { path: path.to_owned(), db, last })
@@ -147,33 +149,104 @@ impl RedbJournal {
             let meta = txn.open_table(META)?;
             let header = meta.get(HEADER)?.ok_or("it has no header")?;
             let (mut last, mut records) = (Link::first(header.value()), 0);
+            let orders = orders(txn)?;
+            let mut said = orders.iter().peekable();
             let (rows, links) = (there(txn.open_table(DECISIONS))?, there(txn.open_table(CHAIN))?);
-            let Some(rows) = rows else { return Ok(Chain::Whole { records, last }) };
-            for row in rows.iter()? {
-                let (tick, bytes) = row?;
-                let tick = tick.value();
-                last = last.next(tick, bytes.value());
-                let noted = links.as_ref().map(|l| l.get(tick)).transpose()?.flatten();
-                if noted.is_none_or(|l| l.value() != last.0) {
-                    return Ok(Chain::Broken { tick });
+            let order_links = there(txn.open_table(ORDER_CHAIN))?;
+            // Orders stand behind the record that they came after.
+            let mut walk = |last: &mut Link, before: Option<u64>| -> Result<bool, Boxed> {
+                while let Some((n, bytes, _)) = said.next_if(|(_, _, o)| before.is_none() || o.after < before)
+                {
+                    *last = last.next(*n, bytes);
+                    let noted = order_links.as_ref().map(|l| l.get(n)).transpose()?.flatten();
+                    if noted.is_none_or(|l| l.value() != last.0) {
+                        return Ok(false);
+                    }
                 }
-                records += 1;
+                Ok(true)
+            };
+            let mut end = 0;
+            if let Some(rows) = &rows {
+                for row in rows.iter()? {
+                    let (tick, bytes) = row?;
+                    let tick = tick.value();
+                    if !walk(&mut last, Some(tick))? {
+                        return Ok(Chain::Broken { tick: end });
+                    }
+                    last = last.next(tick, bytes.value());
+                    let noted = links.as_ref().map(|l| l.get(tick)).transpose()?.flatten();
+                    if noted.is_none_or(|l| l.value() != last.0) {
+                        return Ok(Chain::Broken { tick });
+                    }
+                    records += 1;
+                    end = tick;
+                }
             }
-            let behind =
-                links.map(|l| l.last().map(|end| end.map(|(t, _)| t.value()))).transpose()?.flatten();
-            let end = rows.last()?.map(|(t, _)| t.value());
+            if !walk(&mut last, None)? {
+                return Ok(Chain::Broken { tick: end });
+            }
+            // A link without its record or order: the newest were taken away.
+            let behind = links.map(|l| l.last().map(|x| x.map(|(t, _)| t.value()))).transpose()?.flatten();
+            let behind_orders =
+                order_links.map(|l| l.last().map(|x| x.map(|(n, _)| n.value()))).transpose()?.flatten();
             match behind {
-                // A link without its record: the newest were taken away.
-                Some(tick) if Some(tick) != end => Ok(Chain::Broken { tick }),
+                Some(tick) if records == 0 || tick != end => Ok(Chain::Broken { tick }),
+                _ if behind_orders != orders.last().map(|o| o.0) => Ok(Chain::Broken { tick: end }),
                 _ => Ok(Chain::Whole { records, last }),
             }
         })
+    }
+
+    /// All orders, in the order they were given.
+    ///
+    /// # Errors
+    /// A damaged file.
+    pub fn orders(&self) -> Result<Vec<OrderRecord>, JournalError> {
+        self.read(|txn| Ok(orders(txn)?.into_iter().map(|(_, _, o)| o.order).collect()))
     }
 
     fn read<T>(&self, f: impl FnOnce(&redb::ReadTransaction) -> Result<T, Boxed>) -> Result<T, JournalError> {
         let read = || f(&self.db.begin_read()?);
         read().map_err(|e| failed(&self.path, e.as_ref()))
     }
+}
+
+/// An order as it is kept.
+#[derive(Debug, Serialize, Deserialize)]
+struct Ordered {
+    /// The tick of the newest record when it came.
+    after: Option<u64>,
+    order: OrderRecord,
+}
+
+/// All orders with their numbers and bytes.
+fn orders(txn: &redb::ReadTransaction) -> Result<Vec<(u64, Vec<u8>, Ordered)>, Boxed> {
+    let mut out = Vec::new();
+    if let Some(table) = there(txn.open_table(ORDERS))? {
+        for row in table.iter()? {
+            let (n, bytes) = row?;
+            let order = serde_json::from_slice(bytes.value())?;
+            out.push((n.value(), bytes.value().to_vec(), order));
+        }
+    }
+    Ok(out)
+}
+
+/// The last link: that of the newest order if it came after the newest record.
+fn newest(txn: &redb::ReadTransaction) -> Result<Option<Link>, Boxed> {
+    let chain = there(txn.open_table(CHAIN))?;
+    let record = chain.map(|c| -> Result<_, Boxed> {
+        let row = c.last()?;
+        row.map(|(t, l)| -> Result<_, Boxed> { Ok((t.value(), Link(l.value().try_into()?))) }).transpose()
+    });
+    let record = record.transpose()?.flatten();
+    let after = orders(txn)?.last().map(|o| (o.0, o.2.after));
+    let Some((n, _)) = after.filter(|(_, after)| *after == record.map(|r| r.0)) else {
+        return Ok(record.map(|r| r.1));
+    };
+    let links = there(txn.open_table(ORDER_CHAIN))?.ok_or("its orders have no chain")?;
+    let link = links.get(n)?.ok_or("its newest order has no link")?;
+    Ok(Some(Link(link.value().try_into()?)))
 }
 
 /// A table, or `None` where nothing was ever written to it.
@@ -199,6 +272,28 @@ impl Journal for RedbJournal {
             Ok(link)
         };
         self.last = write().map_err(|e| failed(&self.path, e.as_ref()))?;
+        Ok(())
+    }
+
+    fn order(&mut self, order: &OrderRecord) -> Result<(), JournalError> {
+        let last = self.last;
+        let write = || -> Result<Link, Boxed> {
+            let txn = self.db.begin_write()?;
+            let link = {
+                let mut table = txn.open_table(ORDERS)?;
+                let after = txn.open_table(DECISIONS)?.last()?.map(|(t, _)| t.value());
+                let n = table.last()?.map_or(0, |(n, _)| n.value() + 1);
+                let bytes = serde_json::to_vec(&Ordered { after, order: order.clone() })?;
+                let link = last.next(n, &bytes);
+                table.insert(n, bytes.as_slice())?;
+                txn.open_table(ORDER_CHAIN)?.insert(n, link.0.as_slice())?;
+                link
+            };
+            txn.commit()?;
+            Ok(link)
+        };
+        let link = write().map_err(|e| failed(&self.path, e.as_ref()))?;
+        self.last = link;
         Ok(())
     }
 }

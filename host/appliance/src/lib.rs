@@ -4,4 +4,4 @@ mod journal;
 mod serve;
 
 pub use journal::{Chain, Link, RedbJournal};
-pub use serve::{ApplianceError, End, Observer, Options, run};
+pub use serve::{ApplianceError, Control, End, Observer, Options, Said, run};

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use foreshade_appliance_core::{Core, CoreError, Effect, Event, FollowLine, Journal, JournalError, Summary};
+use foreshade_appliance_core::{
+    Core, CoreError, Effect, Event, FollowLine, Journal, JournalError, Order, OrderRecord, Summary,
+};
 use foreshade_link::server::{LinkEvent, PeerHandle};
 use foreshade_types::{HostId, RackId, Tick};
 use foreshade_wire::{Message, RefusalCode};
@@ -32,6 +34,10 @@ pub trait Observer {
     fn planned(&mut self, core: &Core, summary: &Summary);
     /// Samples or a peer were refused.
     fn refused(&mut self, text: &str);
+    /// An operator's order is in force.
+    fn ordered(&mut self, order: &OrderRecord) {
+        let _ = order;
+    }
     /// A hop of the followed VM.
     fn followed(&mut self, line: &FollowLine);
 }
@@ -76,20 +82,49 @@ struct Peers {
     done: Option<Tick>,
 }
 
-/// Runs the core on link events until its last tick, or until `stop` turns true.
+/// An order as an operator gives it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// Who, for the journal.
+    pub who: String,
+    /// What.
+    pub order: Order,
+}
+
+/// What reaches a run from its operators.
+#[derive(Debug)]
+pub struct Control {
+    /// Turns true to end it.
+    pub stop: watch::Receiver<bool>,
+    /// Orders; each is durable before the next thing is done. Nobody at the other end means no orders.
+    pub orders: mpsc::Receiver<Said>,
+}
+
+impl From<watch::Receiver<bool>> for Control {
+    /// Nobody gives orders.
+    fn from(stop: watch::Receiver<bool>) -> Self {
+        Self { stop, orders: mpsc::channel(1).1 }
+    }
+}
+
+/// Runs the core on link events until its last tick, or until it is told to stop.
 pub async fn run(
     core: &mut Core,
     events: &mut mpsc::Receiver<LinkEvent>,
     journal: &mut dyn Journal,
     observer: &mut dyn Observer,
-    mut stop: watch::Receiver<bool>,
+    mut control: Control,
     options: Options,
 ) -> Result<End, ApplianceError> {
     let mut peers = Peers::default();
     loop {
         let event = tokio::select! {
             biased;
-            _ = stop.wait_for(|s| *s) => return Ok(End::Stopped(peers.done)),
+            _ = control.stop.wait_for(|s| *s) => return Ok(End::Stopped(peers.done)),
+            Some(said) = control.orders.recv() => {
+                follow(core, journal, observer, said)?;
+                continue;
+            }
             e = timeout(Duration::from_millis(options.wait_max_ms), events.recv()) => e,
         };
         let event = event.map_err(|_| waited(core, options))?.ok_or(ApplianceError::Closed)?;
@@ -104,12 +139,15 @@ pub async fn run(
                     peers.done = tick.0.checked_sub(1).map(Tick);
                     // The warm-up is history: nobody waits for it.
                     let speed = options.speed.filter(|_| tick > core.config().first_decision);
-                    if pause(core.config().cadence_s, speed, &mut stop).await {
+                    if pause(core, journal, observer, speed, &mut control).await? {
                         return Ok(End::Stopped(peers.done));
                     }
                     peers.release(tick, observer);
                 }
                 Effect::Refused { text, .. } => observer.refused(&text),
+                effect @ (Effect::Ordered(_) | Effect::OrderRefused { .. }) => {
+                    order_effect(journal, observer, &effect)?;
+                }
                 Effect::Follow(line) => observer.followed(&line),
                 Effect::Planned(summary) => observer.planned(core, &summary),
                 Effect::Finished => return Ok(End::Finished),
@@ -118,12 +156,58 @@ pub async fn run(
     }
 }
 
-/// Waits as long as an interval of the trace takes at this speed. True = asked to stop meanwhile.
-async fn pause(cadence_s: u32, speed: Option<f64>, stop: &mut watch::Receiver<bool>) -> bool {
-    let Some(speed) = speed else { return false };
+/// Gives an order to the core. It is durable before this returns.
+fn follow(
+    core: &mut Core,
+    journal: &mut dyn Journal,
+    observer: &mut dyn Observer,
+    Said { who, order }: Said,
+) -> Result<(), ApplianceError> {
+    for effect in core.apply(Event::Operator { who, order })? {
+        order_effect(journal, observer, &effect)?;
+    }
+    Ok(())
+}
+
+/// What an order brings; other effects are not its.
+fn order_effect(
+    journal: &mut dyn Journal,
+    observer: &mut dyn Observer,
+    effect: &Effect,
+) -> Result<(), ApplianceError> {
+    match effect {
+        Effect::Ordered(record) => {
+            journal.order(record)?;
+            observer.ordered(record);
+        }
+        Effect::OrderRefused { who, text } => observer.refused(&format!("{who}: {text}")),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Waits as long as an interval of the trace takes at this speed; orders are taken meanwhile. True = asked to stop.
+async fn pause(
+    core: &mut Core,
+    journal: &mut dyn Journal,
+    observer: &mut dyn Observer,
+    speed: Option<f64>,
+    control: &mut Control,
+) -> Result<bool, ApplianceError> {
+    let Some(speed) = speed else { return Ok(false) };
     // A speed so low that the wait has no number waits for the stop alone.
-    let wait = Duration::try_from_secs_f64(f64::from(cadence_s) / speed).unwrap_or(Duration::MAX);
-    timeout(wait, stop.wait_for(|s| *s)).await.is_ok()
+    let wait =
+        Duration::try_from_secs_f64(f64::from(core.config().cadence_s) / speed).unwrap_or(Duration::MAX);
+    let over = tokio::time::sleep(wait);
+    tokio::pin!(over);
+    loop {
+        tokio::select! {
+            biased;
+            _ = control.stop.wait_for(|s| *s) => return Ok(true),
+            Some(said) = control.orders.recv() => follow(core, journal, observer, said)?,
+            () = &mut over => return Ok(false),
+        }
+    }
 }
 
 fn waited(core: &Core, options: Options) -> ApplianceError {

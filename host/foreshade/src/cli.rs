@@ -41,8 +41,8 @@ pub enum Command {
     Top(TopArgs),
     /// Why a decision was taken or a VM left alone, from a journal
     Explain(ExplainArgs),
-    /// What would be decided now (not built yet)
-    Plan(Any),
+    /// Print every setting of a policy, or check a policy file
+    Plan(PlanArgs),
     /// State of a running appliance (not built yet)
     Status(Any),
     /// Measure how fast a device forecasts or places
@@ -359,6 +359,35 @@ pub struct TopArgs {
     /// Plain lines, as when piped
     #[arg(long)]
     pub plain: bool,
+}
+
+const PLAN_EXAMPLES: &str = "Examples:
+  foreshade plan --print-policy --preset safe > my.toml     # every setting with its range, ready to be changed
+  foreshade plan --policy my.toml --check-config            # exit 2 and a line for each that is wrong
+  foreshade plan --json-schema > policy.schema.json         # for editors
+
+What would be decided now on a running fleet is not built yet.";
+
+/// `foreshade plan`
+#[derive(Debug, Clone, Args)]
+#[command(after_help = PLAN_EXAMPLES)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["print_policy", "json_schema", "policy"]))]
+pub struct PlanArgs {
+    /// Print every setting with its default, range and what it is for, as TOML
+    #[arg(long)]
+    pub print_policy: bool,
+    /// As this preset has them
+    #[arg(long, value_name = "safe|balanced|dense", requires = "print_policy", value_parser = ["safe", "balanced", "dense"])]
+    pub preset: Option<String>,
+    /// Print the JSON Schema of policy files
+    #[arg(long)]
+    pub json_schema: bool,
+    /// The policy file
+    #[arg(long, value_name = "FILE", requires = "check_config")]
+    pub policy: Option<PathBuf>,
+    /// Say what is wrong with the policy file
+    #[arg(long, requires = "policy")]
+    pub check_config: bool,
 }
 
 const BENCH_EXAMPLES: &str = "Examples:

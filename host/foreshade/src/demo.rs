@@ -38,6 +38,7 @@ pub(crate) fn command(args: DemoArgs) -> Result<(), Failure> {
         table::forecast(&report),
         table::outlook(&report),
         table::anomalies(&report),
+        table::changed(&report),
         table::hops(&report),
     ];
     say(&tables.concat());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use foreshade_appliance::{Chain, RedbJournal};
-use foreshade_appliance_core::{Header, Record};
+use foreshade_appliance_core::{Header, OrderRecord, Record};
 use foreshade_types::{Decision, DecisionId, HoldReason, Outcome, Tick, VmId};
 use serde_json::{Value, json};
 
@@ -18,10 +18,10 @@ pub(crate) fn command(args: &ExplainArgs) -> Result<(), Failure> {
     if args.verify {
         return verify(&journal, &args.journal, args.json);
     }
-    let read = || Ok((journal.header()?, journal.records()?));
-    let (header, records) =
+    let read = || Ok((journal.header()?, journal.records()?, journal.orders()?));
+    let (header, records, orders) =
         read().map_err(|e: foreshade_appliance_core::JournalError| Failure::failed(&e))?;
-    let book = Book::new(&header, &records);
+    let book = Book::new(&header, &records, &orders);
     let text = match (&args.id, &args.vm) {
         (Some(id), _) => book.one(id, args.json)?,
         (None, Some(vm)) => book.of_vm(vm, args.json)?,
@@ -53,14 +53,15 @@ fn verify(journal: &RedbJournal, path: &Path, as_json: bool) -> Result<(), Failu
 struct Book<'a> {
     header: &'a Header,
     records: &'a [Record],
+    orders: &'a [OrderRecord],
     answers: BTreeMap<(u32, u64), Outcome>,
 }
 
 impl<'a> Book<'a> {
-    fn new(header: &'a Header, records: &'a [Record]) -> Self {
+    fn new(header: &'a Header, records: &'a [Record], orders: &'a [OrderRecord]) -> Self {
         let answers =
             records.iter().flat_map(|r| &r.answers).map(|(rack, o)| ((rack.0, o.seq), *o)).collect();
-        Self { header, records, answers }
+        Self { header, records, orders, answers }
     }
 
     fn decisions(&self) -> impl Iterator<Item = (&'a Record, &'a Decision)> {
@@ -142,7 +143,20 @@ impl<'a> Book<'a> {
         if as_json {
             return pretty(&self.decisions().map(|(r, d)| self.json(r, d)).collect());
         }
-        let lines: String = self.decisions().map(|(r, d)| self.line(r, d)).collect();
+        let ordered = |after: u64, before: u64| {
+            let these = self.orders.iter().filter(move |o| (after..before).contains(&o.tick.0));
+            these
+                .map(|o| format!("{} {} by {}\n", self.when(o.tick), o.order.text(), o.who))
+                .collect::<String>()
+        };
+        let mut lines = String::new();
+        let mut from = 0;
+        for r in self.records {
+            lines += &ordered(from, r.tick.0);
+            from = r.tick.0;
+            lines.extend(r.decisions.iter().map(|d| self.line(r, d)));
+        }
+        lines += &ordered(from, u64::MAX);
         let (n, ticks) = (self.decisions().count(), self.records.len());
         format!("{lines}{n} decisions in {ticks} ticks\n")
     }

@@ -11,6 +11,7 @@ mod hops;
 mod offline;
 mod output;
 mod picture;
+mod policy;
 mod top;
 mod trace;
 mod train;
@@ -40,6 +41,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Bench(args) => bench::command(&args),
         Command::Explain(args) => explain::command(&args),
         Command::Top(args) => top::command(&args),
+        Command::Plan(args) => policy::command(&args),
         other => Err(Failure::NotBuilt(other.name())),
     };
     done.and_then(|()| view::said())

@@ -63,17 +63,10 @@ pub(crate) fn baselines(
 
 fn policy(path: Option<&Path>) -> Result<Policy, Failure> {
     let Some(path) = path else { return Ok(Policy { mode: Mode::Auto, ..Policy::default() }) };
-    let wrong = |e: &dyn std::fmt::Display| {
-        Failure::Usage(format!("{}: {}", path.display(), e.to_string().trim_end().replace('\n', "; ")))
-    };
-    let text = fs::read_to_string(path)
-        .map_err(|e| wrong(&format!("cannot read it: {e}; --policy names a TOML file")))?;
-    // A backtest asks what the policy would have done: the file's mode does not hold it back, unless it is off.
-    let mut policy: Policy = toml::from_str(&text).map_err(|e| wrong(&at_line(&text, &e)))?;
-    policy.check().map_err(|e| wrong(&e))?;
-    if policy.mode == Mode::Advise {
-        policy.mode = Mode::Auto;
-    }
+    let mut policy = crate::policy::read(path)?;
+    // A backtest asks what the policy would have done: advice does not hold it back, what is off does.
+    let act = |m: &mut Mode| *m = if *m == Mode::Off { Mode::Off } else { Mode::Auto };
+    policy.modes.0.values_mut().chain([&mut policy.mode]).for_each(act);
     Ok(policy)
 }
 
@@ -109,6 +102,7 @@ pub(crate) fn backtest(args: &BacktestArgs) -> Result<(), Failure> {
             table::forecast(&report),
             table::outlook(&report),
             table::anomalies(&report),
+            table::changed(&report),
         ];
         say(&tables.concat());
         reports.push(report);
@@ -145,6 +139,7 @@ fn replay(
     report.coverage = outcome.coverage;
     report.outlook = Some(outcome.outlook);
     report.anomalies = Some(outcome.anomalies);
+    report.changed_by_forecast = Some(outcome.changed);
     Ok((report, left_out))
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use foreshade_appliance::{ApplianceError, End, Options};
 use foreshade_appliance_core::{
-    Core, CoreConfig, HostSpec, Journal, JournalError, MemoryJournal, RackSpec, Record, VmSpec,
+    Core, CoreConfig, HostSpec, Journal, JournalError, MemoryJournal, OrderRecord, RackSpec, Record, VmSpec,
 };
 use foreshade_link::Ca;
 use foreshade_plan::{Mode, Policy};
@@ -155,7 +155,7 @@ fn play(evil: Speak, answer: Answer, journal: &mut dyn Journal) -> Ran {
         let (_keep, stop) = watch::channel(false);
         let mut seen = Recorder::default();
         let options = Options { wait_max_ms: 2_000, speed: None };
-        let run = foreshade_appliance::run(&mut core, &mut events, journal, &mut seen, stop, options);
+        let run = foreshade_appliance::run(&mut core, &mut events, journal, &mut seen, stop.into(), options);
         let end = timeout(Duration::from_secs(30), run).await.expect("an end");
         // Time for anything that was sent in spite of an error to arrive.
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -342,6 +342,10 @@ impl Journal for FullAt {
             return Err(JournalError { place: "here".into(), what: "no space left on device".into() });
         }
         self.1.push(record.tick);
+        Ok(())
+    }
+
+    fn order(&mut self, _: &OrderRecord) -> Result<(), JournalError> {
         Ok(())
     }
 }

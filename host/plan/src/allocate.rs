@@ -38,7 +38,7 @@ pub(crate) fn allocate(input: &PlanInput<'_>, policy: &Policy, draft: &mut Draft
             draft.hold(v.id, HoldReason::OptedOut);
             continue;
         }
-        let away = away_percent(v, draft);
+        let away = away_percent(v, draft, policy);
         match resize(v, away, levels.get(&v.host).copied(), input.cadence_s, policy) {
             Ok((action, reason)) => draft.act(Planned { vm: v.id, host: v.host, action, reason }),
             Err(HoldReason::WithinBounds) => {}
@@ -48,9 +48,12 @@ pub(crate) fn allocate(input: &PlanInput<'_>, policy: &Policy, draft: &mut Draft
 }
 
 /// The share that the shadow will serve after this tick's relief: a shift that is only planned is not counted on yet.
-fn away_percent(v: &VmView, draft: &Draft) -> u64 {
-    let comes_back =
-        draft.planned(v.id).any(|a| matches!(a, Action::ShiftBack { .. } | Action::ReleaseShadow));
+fn away_percent(v: &VmView, draft: &Draft, policy: &Policy) -> u64 {
+    // Traffic that is only said to come back does not, while resizes are made.
+    let counts = |a: &Action| policy.mode_of(a.name()) >= policy.mode_of("pre-allocate");
+    let comes_back = draft
+        .planned(v.id)
+        .any(|a| matches!(a, Action::ShiftBack { .. } | Action::ReleaseShadow) && counts(a));
     if comes_back { 0 } else { v.away_percent() }
 }
 

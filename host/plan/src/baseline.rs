@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use foreshade_types::{Action, Allocation, HostId, Mebibytes, Millicores, Tick, VmId, VmSize};
 
-use crate::{Budget, CoolDown};
+use crate::{Budget, CoolDown, Rest};
 
 /// Which baseline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub struct BaselinePolicy {
     kind: Baseline,
     manages_memory: bool,
     migrations_per_tick: u32,
-    cool_down_ticks: u64,
+    cool_down: Rest,
     hour_ticks: usize,
     memory: Vec<Memory>,
 }
@@ -76,7 +76,7 @@ impl BaselinePolicy {
             kind,
             manages_memory,
             migrations_per_tick: policy.migrations_per_tick,
-            cool_down_ticks: policy.cool_down_ticks,
+            cool_down: policy.rest(),
             hour_ticks: (3600 / cadence_s.max(1)).max(1) as usize,
             memory: vec![Memory::default(); vms],
         }
@@ -180,7 +180,7 @@ impl BaselinePolicy {
                 budget.take();
                 load[i] -= v.cpu_used.0;
                 load[j] += v.cpu_used.0;
-                self.memory[v.id.index()].rest.moved(now, self.cool_down_ticks);
+                self.memory[v.id.index()].rest.moved(now, v.host, &self.cool_down);
                 out.push((v.id, Action::Migrate { to: hosts[j].0 }));
             }
         }

@@ -28,6 +28,9 @@ impl Round<'_> {
             return Err(HoldReason::InFlight);
         }
         let policy = self.policy;
+        if policy.rules_out("create-shadow") {
+            return Err(HoldReason::TurnedOff);
+        }
         let full = self.shadows >= policy.shadows_per_rack;
         let gives_way = input.vms.iter().filter(|v| full && gives_way(input, v, policy, draft));
         let gives_way = gives_way.min_by_key(|v| (v.shadow.map(|s| s.needed_ms), v.id));
@@ -69,6 +72,9 @@ impl Round<'_> {
         draft: &mut Draft,
     ) -> Option<Result<(), HoldReason>> {
         let policy = self.policy;
+        if policy.rules_out("resume-shadow") {
+            return None;
+        }
         let asleep = fitting(input, self.scored, policy, h, policy.shift_percent, With::Suspended);
         let m = best(asleep, policy.host_limit(h), &BTreeSet::new(), false)?;
         let costs = m.vm.shadow.map_or(0, |s| s.size.cpu.0);
@@ -89,9 +95,12 @@ fn awaited(v: &VmView) -> bool {
 /// May this VM's shadow be terminated for another's sake? Only one that is suspended.
 fn gives_way(input: &PlanInput<'_>, v: &VmView, policy: &Policy, draft: &Draft) -> bool {
     let limits = policy.shadow_limits(input.tick_ms);
-    v.shadow.is_some_and(|s| {
-        s.phase == ShadowPhase::Suspended && step(&s, Event::OverBudget, input.now_ms(), &limits).is_ok()
-    }) && !relieved(draft, v.id)
+    // A place that is only said to become free is not free.
+    policy.mode_of("release-shadow") >= policy.mode_of("create-shadow")
+        && v.shadow.is_some_and(|s| {
+            s.phase == ShadowPhase::Suspended && step(&s, Event::OverBudget, input.now_ms(), &limits).is_ok()
+        })
+        && !relieved(draft, v.id)
 }
 
 fn make_room(v: &VmView, for_host: &HostView, policy: &Policy) -> Planned {

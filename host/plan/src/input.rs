@@ -4,8 +4,8 @@ use foreshade_types::{
     Allocation, HostId, Mebibytes, Millicores, Part, Pool, Quantiles, RackId, Readiness, Tick, VmId, VmSize,
 };
 
-use crate::Site;
 use crate::lifecycle::Shadow;
+use crate::{Site, Trail};
 
 /// Upper quantiles of a forecast in millicores or MiB, rounded up to [`Bound::GRID`]: devices that differ by less than
 /// the grid give the same plan.
@@ -119,6 +119,8 @@ pub struct VmView {
     pub moving_to: Option<HostId>,
     /// Memory it writes, MiB/s.
     pub dirty_mib_s: u64,
+    /// Hosts that it left of late.
+    pub trail: Trail,
     /// May it be moved again?
     pub cool_down: bool,
 }

@@ -3,20 +3,9 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::keys::{KEYS, Key};
 use crate::lifecycle::Limits;
-
-/// How far the appliance may go by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// Decides nothing.
-    Off,
-    /// Says what it would do.
-    #[default]
-    Advise,
-    /// Does it.
-    Auto,
-}
+use crate::modes::{Mode, Modes};
 
 /// The planner's settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +13,8 @@ pub enum Mode {
 pub struct Policy {
     /// off, advise or auto.
     pub mode: Mode,
+    /// Kinds of action with a mode of their own.
+    pub modes: Modes,
     /// What a VM that runs short is worth, in millicores: the higher, the further the next sample's demand is covered.
     pub contention_price_millicores: u64,
     /// Quantile of the 30-min peak that a memory allocation must cover, thousandths: memory cannot be throttled.
@@ -106,6 +97,16 @@ pub struct Policy {
     pub migrations_per_tick: u32,
     /// A VM rests this many ticks after a move; twice as many after each further one.
     pub cool_down_ticks: u64,
+    /// It never rests longer than this, ticks.
+    pub cool_down_cap_ticks: u64,
+    /// Moves that are longer ago than this do not lengthen the rest, ticks.
+    pub cool_down_window_ticks: u64,
+    /// A VM is not moved back to a host that it left within this, ticks; 0 = it may be.
+    pub cycle_window_ticks: u64,
+    /// Migrations that may be under way in a rack.
+    pub migrations_per_rack: u32,
+    /// Migrations that may be under way from or to a host.
+    pub migrations_per_host: u32,
     /// Telemetry older than this many ticks is not acted on.
     pub max_stale_ticks: u64,
     /// Moves scored per rack and tick.
@@ -116,6 +117,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             mode: Mode::Advise,
+            modes: Modes::default(),
             contention_price_millicores: 6_000,
             memory_quantile_permille: 990,
             margin_percent: 1,
@@ -157,6 +159,11 @@ impl Default for Policy {
             migration_cpu_millicores: 500,
             migrations_per_tick: 2,
             cool_down_ticks: 6,
+            cool_down_cap_ticks: 384,
+            cool_down_window_ticks: 2_016,
+            cycle_window_ticks: 864,
+            migrations_per_rack: 2,
+            migrations_per_host: 2,
             max_stale_ticks: 3,
             max_candidates: 200,
         }
@@ -167,9 +174,9 @@ impl Default for Policy {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("policy: {key} = {value} is out of range; set it to {range}")]
 pub struct PolicyError {
-    key: &'static str,
-    value: u64,
-    range: &'static str,
+    key: String,
+    value: String,
+    range: String,
 }
 
 impl Policy {
@@ -198,49 +205,23 @@ impl Policy {
         self.shadow_with_primary && self.max_downtime_s < self.cold_start_s
     }
 
-    /// Checks ranges; call it once after reading a file.
+    /// Checks every setting against its range in [`crate::keys`]; call it once after reading a file.
+    ///
+    /// # Errors
+    /// The first that is outside.
     pub fn check(&self) -> Result<(), PolicyError> {
-        let is =
-            |ok: bool, key, value, range| if ok { Ok(()) } else { Err(PolicyError { key, value, range }) };
-        let quantile =
-            |key, v: u16| is([500, 900, 950, 990].contains(&v), key, v.into(), "500, 900, 950 or 990");
-        quantile("memory_quantile_permille", self.memory_quantile_permille)?;
-        quantile("host_quantile_permille", self.host_quantile_permille)?;
-        quantile("shadow_creation_threshold_permille", self.shadow_creation_threshold_permille)?;
-        let percent = |key, v: u64| is((1..=100).contains(&v), key, v, "1 to 100");
-        percent("host_limit_percent", self.host_limit_percent)?;
-        percent("target_limit_percent", self.target_limit_percent)?;
-        percent("shift_back_percent", self.shift_back_percent)?;
-        percent("shift_band_percent", self.shift_band_percent)?;
-        is((1..=90).contains(&self.shift_percent), "shift_percent", self.shift_percent.into(), "1 to 90")?;
-        is(self.margin_percent <= 1000, "margin_percent", self.margin_percent, "0 to 1000")?;
-        percent("shadow_idle_budget_percent", self.shadow_idle_budget_percent)?;
-        let seconds = |key, v: u64| is((1..=86_400).contains(&v), key, v, "1 to 86400");
-        seconds("synchronization_interval_s", self.synchronization_interval_s)?;
-        seconds("shadow_provision_limit_s", self.shadow_provision_limit_s)?;
-        seconds("shadow_sync_limit_s", self.shadow_sync_limit_s)?;
-        seconds("shadow_warm_up_limit_s", self.shadow_warm_up_limit_s)?;
-        seconds("shadow_drain_limit_s", self.shadow_drain_limit_s)?;
-        let rate = (1..=1_000_000).contains(&self.migration_mib_s);
-        is(rate, "migration_mib_s", self.migration_mib_s, "1 to 1000000")?;
-        let upto = |key, v: u64, max: u64, range| is(v <= max, key, v, range);
-        upto("warmup_interval_s", self.warmup_interval_s, 604_800, "0 to 604800")?;
-        upto("max_downtime_s", self.max_downtime_s, 604_800, "0 to 604800")?;
-        upto("shadow_growth_percent_per_move", self.shadow_growth_percent_per_move, 1_000, "0 to 1000")?;
-        for (key, v) in [
-            ("migration_window_ticks", self.migration_window_ticks),
-            ("cold_start_s", self.cold_start_s),
-            ("shadow_cost_cap_millicores", self.shadow_cost_cap_millicores),
-            ("shift_dwell_ticks", self.shift_dwell_ticks),
-            ("migration_standstill_ms", self.migration_standstill_ms),
-            ("migration_cpu_millicores", self.migration_cpu_millicores),
-            ("shadow_idle_ticks", self.shadow_idle_ticks),
-            ("shadow_suspend_ticks", self.shadow_suspend_ticks),
-            ("max_shadow_age_ticks", self.max_shadow_age_ticks),
-        ] {
-            upto(key, v, 1_000_000, "0 to 1000000")?;
+        if let Some(name) = self.modes.unknown() {
+            let names = foreshade_types::Action::NAMES.join(", ");
+            return wrong("modes", name, &format!("the name of an action: {names}"));
         }
-        is(self.shadow_cpu_divisor > 0, "shadow_cpu_divisor", 0, "1 or more")?;
-        is(self.shadow_memory_divisor > 0, "shadow_memory_divisor", 0, "1 or more")
+        let is = |k: &Key| (k.get)(self);
+        match KEYS.iter().find(|k| !k.range.has(is(k))) {
+            Some(k) => wrong(k.name, &is(k).to_string(), &k.range.to_string()),
+            None => Ok(()),
+        }
     }
+}
+
+fn wrong(key: &str, value: &str, range: &str) -> Result<(), PolicyError> {
+    Err(PolicyError { key: key.into(), value: value.into(), range: range.into() })
 }

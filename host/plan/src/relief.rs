@@ -81,7 +81,9 @@ pub fn candidates(input: &PlanInput<'_>, policy: &Policy) -> Vec<MoveQuery> {
         let mut targets: Vec<_> = input.hosts.iter().collect();
         targets.sort_by_key(|t| (t.peak.q95, t.id));
         for v in vms.iter().take(VMS_PER_HOST) {
-            let mut whole = targets.iter().filter(|t| input.may_move(v, t));
+            // What would lead back is asked last: it is scored only to tell that it was in the way.
+            let back = |b: bool| targets.iter().filter(move |t| v.trail.leads_back_to(t.id) == b);
+            let mut whole = back(false).chain(back(true)).filter(|t| input.may_move(v, t));
             // Hosts that are reserved for shadows come first.
             let reserved = |r: bool| targets.iter().filter(move |t| (t.pool == Pool::Shadow) == r);
             let mut shared = reserved(true).chain(reserved(false)).filter(|t| input.may_shadow(v, t));
@@ -204,6 +206,8 @@ pub(crate) struct Round<'r> {
     pub(crate) scored: &'r [Scored],
     pub(crate) taken: BTreeSet<HostId>,
     budget: Budget,
+    /// Sources and targets of the migrations that are planned in this round.
+    moving: Vec<HostId>,
     /// Shadows that the rack has or is to have.
     pub(crate) shadows: u32,
     /// CPU of those that are planned in this round.
@@ -217,7 +221,7 @@ pub(crate) fn relieve(input: &PlanInput<'_>, scored: &[Scored], policy: &Policy,
     let shadows = input.vms.iter().filter(|v| v.shadow.is_some()).count() as u32;
     let budget = Budget::new(input.migrations_left, 0);
     let (taken, made, no_move) = (BTreeSet::new(), Millicores(0), HoldReason::Transient);
-    let mut round = Round { policy, scored, taken, budget, shadows, made, no_move };
+    let mut round = Round { policy, scored, taken, budget, moving: vec![], shadows, made, no_move };
     let mut over: Vec<_> = input.hosts.iter().filter(|h| policy.prepares(h) || policy.relieves(h)).collect();
     let excess = |h: &HostView| h.peak.at(policy.host_quantile_permille).saturating_sub(policy.host_limit(h));
     over.sort_by_key(|h| (std::cmp::Reverse(excess(h)), h.id));
@@ -235,7 +239,8 @@ pub(crate) fn relieve(input: &PlanInput<'_>, scored: &[Scored], policy: &Policy,
 impl Round<'_> {
     /// The host is likely to run over: shift, migrate or make a shadow.
     fn due(&mut self, input: &PlanInput<'_>, h: &HostView, draft: &mut Draft) -> Result<(), HoldReason> {
-        let shifts = fitting(input, self.scored, self.policy, h, self.policy.shift_percent, With::Usable);
+        let mut shifts = fitting(input, self.scored, self.policy, h, self.policy.shift_percent, With::Usable);
+        shifts.retain(|_| !self.policy.rules_out("shift-traffic"));
         if let Some(m) = best(shifts, self.policy.host_limit(h), &BTreeSet::new(), false) {
             let share = self.policy.shift_percent;
             let size = Allocation {
@@ -259,14 +264,19 @@ impl Round<'_> {
                     self.no_move = why;
                     self.create(input, h, draft).map_err(|_| why)
                 }
+                // A shadow is held for long, and is what is left.
+                Err(HoldReason::TurnedOff) => self.create(input, h, draft),
                 done => done,
             };
         }
         match self.create(input, h, draft) {
             // What is not worth a shadow is not worth a move.
-            Err(why @ (HoldReason::ShadowBudget | HoldReason::NoBeneficialMove | HoldReason::ShadowCost)) => {
-                self.migrate(input, h, draft, why)
-            }
+            Err(
+                why @ (HoldReason::ShadowBudget
+                | HoldReason::NoBeneficialMove
+                | HoldReason::ShadowCost
+                | HoldReason::TurnedOff),
+            ) => self.migrate(input, h, draft, why),
             done => done,
         }
     }
@@ -284,18 +294,27 @@ impl Round<'_> {
         draft: &mut Draft,
         no_shadow: HoldReason,
     ) -> Result<(), HoldReason> {
+        if self.policy.rules_out("migrate") {
+            return Err(HoldReason::TurnedOff);
+        }
         let mut moves = fitting(input, self.scored, self.policy, h, 100, With::Nothing);
         moves.retain(|m| keeps_rules(input, draft, m.vm.id, Part::Primary, m.to));
-        moves.retain(|m| suffices(m, self.policy.host_limit(h)) && !self.taken.contains(&m.to));
+        let limit = self.policy.host_limit(h);
+        moves.retain(|m| suffices(m, limit) && !self.taken.contains(&m.to));
+        let may = |m: &Move<'_>| input.may_start(self.policy, m.vm, m.to, &self.moving);
+        let (moves, barred): (Vec<_>, Vec<_>) = moves.into_iter().partition(|m| may(m).is_ok());
+        if let Some(why) = barred.first().and_then(|m| may(m).err()).filter(|_| moves.is_empty()) {
+            return Err(why);
+        }
         let weighed = migrate::weigh(input, h, moves, self.policy)?;
         let moves = weighed.iter().map(|w| w.m).collect();
-        let m =
-            best(moves, self.policy.host_limit(h), &self.taken, true).ok_or(HoldReason::NoBeneficialMove)?;
+        let m = best(moves, limit, &self.taken, true).ok_or(HoldReason::NoBeneficialMove)?;
         let worth = weighed.iter().find(|w| w.m.vm.id == m.vm.id && w.m.to == m.to).map(|w| w.worth);
         if !self.budget.take() {
             return Err(HoldReason::Budget);
         }
         self.taken.insert(m.to);
+        self.moving.extend([h.id, m.to]);
         let not = [(Alternative::Hold, HoldReason::WouldRunShort), (Alternative::Shadow, no_shadow)];
         self.act(draft, h, m.vm, Action::Migrate { to: m.to }, worth.unwrap_or_default(), &not);
         Ok(())

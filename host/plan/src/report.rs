@@ -1,6 +1,6 @@
 //! The plan and its account: one verdict per VM, also for those left alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use foreshade_types::{Action, HoldReason, HostId, Reason, VmId};
 
@@ -42,8 +42,8 @@ pub struct PlanReport {
     pub verdicts: Vec<(VmId, Verdict)>,
     /// Hosts that are forecast to run over and could not be relieved, with the reason.
     pub unrelieved: Vec<(HostId, HoldReason)>,
-    /// Actions that mode `advise` kept from being sent.
-    pub advised: Vec<Planned>,
+    /// Actions that are kept from being sent, and by what.
+    pub advised: Vec<(Planned, HoldReason)>,
 }
 
 impl PlanReport {
@@ -95,19 +95,29 @@ impl Draft {
         self.plan.actions.iter().filter(move |p| p.vm == vm).map(|p| &p.action)
     }
 
-    pub(crate) fn finish(mut self, policy: &Policy) -> (Plan, PlanReport) {
-        let mut advised = Vec::new();
-        if policy.mode != Mode::Auto {
-            advised = std::mem::take(&mut self.plan.actions);
-            for (_, v) in &mut self.verdicts {
-                if matches!(v, Verdict::Act(_)) {
-                    *v = Verdict::Hold(HoldReason::Advise);
+    /// Parts what is sent from what is only said; what is off is neither, and its VM is held with that reason.
+    pub(crate) fn finish(self, policy: &Policy) -> (Plan, PlanReport) {
+        let mut sent: BTreeMap<VmId, u32> = BTreeMap::new();
+        let (mut plan, mut advised) = (Plan::default(), Vec::new());
+        for p in self.plan.actions {
+            match policy.mode_of(p.action.name()) {
+                Mode::Auto => {
+                    *sent.entry(p.vm).or_default() += 1;
+                    plan.actions.push(p);
                 }
+                Mode::Advise => advised.push((p, HoldReason::Advise)),
+                Mode::Off => {}
             }
         }
-        if policy.mode == Mode::Off {
-            advised.clear();
+        let mut verdicts = self.verdicts;
+        let said: BTreeSet<VmId> = advised.iter().map(|(p, _)| p.vm).collect();
+        for (vm, v) in verdicts.iter_mut().filter(|(_, v)| matches!(v, Verdict::Act(_))) {
+            *v = match sent.get(vm) {
+                Some(n) => Verdict::Act(*n),
+                None if said.contains(vm) => Verdict::Hold(HoldReason::Advise),
+                None => Verdict::Hold(HoldReason::TurnedOff),
+            };
         }
-        (self.plan, PlanReport { verdicts: self.verdicts, unrelieved: self.unrelieved, advised })
+        (plan, PlanReport { verdicts, unrelieved: self.unrelieved, advised })
     }
 }

@@ -206,12 +206,14 @@ proptest! {
             let (p, report) = plan(&x.view(), &x.scores, &Policy { mode, ..auto() });
             prop_assert!(p.actions.is_empty());
             if mode == Mode::Advise {
-                prop_assert_eq!(&report.advised, &sent.actions);
+                let said: Vec<_> = report.advised.iter().map(|(p, _)| p.clone()).collect();
+                prop_assert_eq!(&said, &sent.actions);
             } else {
                 prop_assert!(report.advised.is_empty());
             }
             let acted = sent.actions.iter().map(|a| a.vm).collect::<BTreeSet<_>>().len();
-            let advise = report.holds().get(&HoldReason::Advise).copied().unwrap_or(0);
+            let why = if mode == Mode::Advise { HoldReason::Advise } else { HoldReason::TurnedOff };
+            let advise = report.holds().get(&why).copied().unwrap_or(0);
             prop_assert_eq!(advise as usize, acted);
         }
     }

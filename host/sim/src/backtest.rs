@@ -73,6 +73,8 @@ pub struct Outcome {
     pub outlook: OutlookReport,
     /// VMs that behaved as they never did.
     pub anomalies: AnomalyReport,
+    /// How often forecasts changed what was planned.
+    pub changed: foreshade_plan::Changed,
 }
 
 /// Runs the appliance in process, tick by tick. `watch` sees every planned tick.
@@ -124,6 +126,7 @@ pub fn foreshade(
         coverage: core.coverage(),
         outlook,
         anomalies: core.anomalies(),
+        changed: core.changed(),
     })
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use foreshade_appliance_core::{AnomalyReport, OutlookReport};
 use foreshade_enact::fakes::rack::Totals;
 use foreshade_forecast::{Held, ResourceScore};
+use foreshade_plan::Changed;
 use serde::{Deserialize, Serialize};
 
 use crate::fleet::Fleet;
@@ -85,6 +86,9 @@ pub struct Report {
     /// VMs that behaved as they never did.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub anomalies: Option<AnomalyReport>,
+    /// How often forecasts changed what was planned.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub changed_by_forecast: Option<Changed>,
     /// Latency by hop.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub hops: Option<BTreeMap<String, HopReport>>,
@@ -107,6 +111,7 @@ impl Report {
             coverage: BTreeMap::new(),
             outlook: None,
             anomalies: None,
+            changed_by_forecast: None,
             hops: None,
         }
     }

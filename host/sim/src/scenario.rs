@@ -8,7 +8,8 @@
 //! hosts 2 cores 8 gib 64           all alike
 //! bandwidth 200                    MiB/s at which memory is copied; else 500
 //! policy host_limit_percent 90     any number of the policy
-//! mode advise                      else auto
+//! mode advise                      else auto; `mode migrate off`: of one kind of action
+//! order pause at 150               the operator, after that tick's plan; resume, approve|dismiss ACTION VM at TICK
 //! memory fixed                     memory is left alone; else managed
 //! vm web cores 4 gib 8 on 0
 //!   cpu 1.0                        cores; memory in GiB. Later lines win where they apply.
@@ -31,10 +32,12 @@
 //! show all | moves | totals        moves leaves resizes out; each tick they are counted
 //! ```
 
+mod orders;
 mod run;
 mod script;
 mod site;
 
+pub use orders::{Asked, ScriptOrder};
 pub use run::{Run, RunError, Step, run};
 pub use script::{HostKind, Part, Script, ScriptError, Series, Show, VmScript};
 pub use site::VmRules;

@@ -31,6 +31,19 @@ pub enum Action {
 }
 
 impl Action {
+    /// The name of every kind of action, for settings by kind.
+    pub const NAMES: [&'static str; 9] = [
+        "pre-allocate",
+        "give-back",
+        "create-shadow",
+        "release-shadow",
+        "shift-traffic",
+        "shift-back",
+        "migrate",
+        "suspend-shadow",
+        "resume-shadow",
+    ];
+
     /// The name in feeds, reports and metrics.
     pub fn name(&self) -> &'static str {
         match self {
@@ -179,11 +192,21 @@ pub enum HoldReason {
     TooLate = 23,
     /// A migration costs more than it is expected to save.
     MoveNotWorth = 24,
+    /// The policy has turned this kind of action off.
+    TurnedOff = 40,
+    /// The operator has paused the appliance.
+    Paused = 41,
+    /// The mode of this action was auto, and it has cost more than it was worth.
+    Demoted = 42,
+    /// It left that host a short while ago.
+    WouldReturn = 43,
+    /// As many migrations leave or reach the host as the policy allows.
+    HostMoves = 44,
 }
 
 impl HoldReason {
     /// All reasons, for decoding.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 33] = [
         Self::WithinBounds,
         Self::Cold,
         Self::Stale,
@@ -212,6 +235,11 @@ impl HoldReason {
         Self::WouldNotConverge,
         Self::TooLate,
         Self::MoveNotWorth,
+        Self::TurnedOff,
+        Self::Paused,
+        Self::Demoted,
+        Self::WouldReturn,
+        Self::HostMoves,
     ];
 
     /// The reason in words.
@@ -245,6 +273,11 @@ impl HoldReason {
             Self::WouldNotConverge => "a migration would not converge",
             Self::TooLate => "a migration would come too late",
             Self::MoveNotWorth => "a migration costs more than it saves",
+            Self::TurnedOff => "turned off by the policy",
+            Self::Paused => "paused by the operator",
+            Self::Demoted => "its record is too poor to act alone",
+            Self::WouldReturn => "would go back where it came from",
+            Self::HostMoves => "host moves as many as allowed",
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use foreshade_appliance::{ApplianceError, End, Observer, Options, RedbJournal};
+use foreshade_appliance::{ApplianceError, Control, End, Observer, Options, RedbJournal, Said};
 use foreshade_appliance_core::{Core, CoreConfig, Exclusion, Header};
 use foreshade_forecast::lstm::DEFAULT_MODEL;
 use foreshade_link::Limits;
@@ -16,7 +16,7 @@ use foreshade_sim::{WARM_UP_TICKS, backtest};
 use foreshade_train::card::fnv1a64;
 use foreshade_types::{Decision, OutcomeKind, Tick, VmId};
 use tokio::runtime;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 pub use super::parts::Peer;
 use super::parts::{Certificates, SharedWorld, agents, controllers};
@@ -68,6 +68,8 @@ pub struct Hooks {
     pub stop: Arc<watch::Sender<bool>>,
     /// Times the hops.
     pub hops: HopTimer,
+    /// Where operators' orders come from; the first run takes it.
+    pub orders: Arc<Mutex<Option<mpsc::Receiver<Said>>>>,
 }
 
 impl std::fmt::Debug for Hooks {
@@ -88,6 +90,7 @@ impl Default for Hooks {
             interrupt: false,
             stop: Arc::new(watch::channel(false).0),
             hops: HopTimer::default(),
+            orders: Arc::default(),
         }
     }
 }
@@ -169,6 +172,7 @@ pub fn run(demo: &Demo, hooks: Hooks, observer: &mut dyn Observer) -> Result<Rep
     report.coverage = core.coverage();
     report.outlook = Some(core.outlook());
     report.anomalies = Some(core.anomalies());
+    report.changed_by_forecast = Some(core.changed());
     report.hops = Some(timer.report());
     Ok(report)
 }
@@ -188,6 +192,10 @@ fn serve(
     let mut journal = RedbJournal::create(&path, &demo.header(&core)).map_err(|e| failed(&e))?;
     // The hooks keep the sender to the end: a closed channel would read as "stop".
     let stopped = hooks.stop.subscribe();
+    let mut control = Control::from(stopped);
+    if let Some(orders) = hooks.orders.lock().ok().and_then(|mut o| o.take()) {
+        control.orders = orders;
+    }
     if hooks.interrupt {
         let stop = Arc::clone(&hooks.stop);
         let _ = ctrlc::set_handler(move || {
@@ -209,7 +217,7 @@ fn serve(
         let agents = agents(&certs, addr, shared, &hooks).map_err(Failure::Failed)?;
         let controllers = controllers(&certs, addr, shared, &hooks).map_err(Failure::Failed)?;
         let ended =
-            foreshade_appliance::run(&mut core, &mut events, &mut journal, observer, stopped, options).await;
+            foreshade_appliance::run(&mut core, &mut events, &mut journal, observer, control, options).await;
         server.close("the run is over", 2_000).await;
         Ok::<_, Failure>((ended, agents, controllers))
     })?;

@@ -7,7 +7,7 @@ use std::io::IsTerminal;
 use std::time::Instant;
 
 use foreshade_appliance::Observer;
-use foreshade_appliance_core::{Alert, Core, FollowLine, Summary};
+use foreshade_appliance_core::{Alert, Core, FollowLine, OrderRecord, Summary};
 use foreshade_types::{Action, Decision};
 
 use super::{Progress, heat, say};
@@ -185,6 +185,10 @@ impl Observer for Feed {
         if self.refusals <= REFUSALS_SHOWN {
             self.progress.print(&format!("refused: {text}\n"));
         }
+    }
+
+    fn ordered(&mut self, order: &OrderRecord) {
+        say(&format!("  {} by {}\n", order.order.text(), order.who));
     }
 
     fn followed(&mut self, l: &FollowLine) {

@@ -127,6 +127,20 @@ pub fn anomalies(r: &Report) -> String {
     out
 }
 
+/// What the forecasts were good for.
+pub fn changed(r: &Report) -> String {
+    let Some(c) = &r.changed_by_forecast else { return String::new() };
+    let share = |n: u64| 100.0 * n as f64 / c.vm_ticks.max(1) as f64;
+    format!(
+        "\nforecasts: of {} VM-ticks {} ({:.2} %) would have been planned otherwise with the last sample alone, {} ({:.2} %) the same with another size\n",
+        c.vm_ticks,
+        c.other_action,
+        share(c.other_action),
+        c.other_size,
+        share(c.other_size)
+    )
+}
+
 /// Latency of the ten hops, in their order.
 pub fn hops(r: &Report) -> String {
     let Some(hops) = &r.hops else { return String::new() };

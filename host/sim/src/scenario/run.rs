@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use foreshade_appliance_core::{
-    Core, CoreConfig, CoreError, Effect, Event, HostEvent, HostSpec, RackSpec, Summary, VmSpec,
+    Advice, Core, CoreConfig, CoreError, Effect, Event, HostEvent, HostSpec, RackSpec, Summary, VmSpec,
 };
 use foreshade_enact::fakes::rack::{Rack, RackConfig, Totals};
 use foreshade_enact::{Desk, Hypervisor, Observed, ShadowSeen};
@@ -53,8 +53,12 @@ pub struct Step {
     pub holds: BTreeMap<HoldReason, u64>,
     /// Hosts that could not be relieved.
     pub unrelieved: Vec<(HostId, HoldReason)>,
-    /// Decisions that the mode kept back.
-    pub advised: u64,
+    /// What was planned and not sent.
+    pub advised: Vec<Advice>,
+    /// What the operator did before it and what came of that.
+    pub orders: Vec<String>,
+    /// How many VMs the forecast made a difference for.
+    pub changed: foreshade_plan::Changed,
     /// VM-seconds of contention in the interval that ended here.
     pub contention_s: u64,
 }
@@ -126,6 +130,11 @@ fn rack(script: &Script) -> Rack {
         .with_rules(script.site().rules, script.domains())
 }
 
+/// The orders that are given before the plan of this tick.
+fn given(script: &Script, tick: u64) -> impl Iterator<Item = &super::ScriptOrder> {
+    script.orders.iter().filter(move |o| o.at + 1 == tick)
+}
+
 /// Sends a tick's samples to the core, as the agents of all hosts would; returns its plan.
 fn sample(core: &mut Core, rack: &Rack, tick: Tick) -> Result<(Option<Summary>, Vec<Decision>), RunError> {
     let (mut plan, mut sends) = (None, Vec::new());
@@ -162,6 +171,7 @@ pub fn run(script: &Script) -> Result<Run, RunError> {
             rack.lose(host);
             core.apply(Event::Host { host, tick, event })?;
         }
+        let mut orders: Vec<_> = given(script, t).map(|o| o.give(&mut core, script)).collect();
         let (plan, sends) = sample(&mut core, &rack, tick)?;
         let shadows = core.shadows().map(|(vm, s)| (vm, *s)).collect();
         let mut observed: Vec<_> = rack.hosts().iter().flat_map(|h| rack.observe(*h)).collect();
@@ -175,7 +185,11 @@ pub fn run(script: &Script) -> Result<Run, RunError> {
         if let Some(plan) = plan.filter(|_| t + 1 >= script.warm_up) {
             let contention_s = (rack.totals().contention_ms - contention_ms) / 1000;
             contention_ms = rack.totals().contention_ms;
-            let Summary { decisions, holds, unrelieved, advised, shadow_alerts, .. } = plan;
+            let Summary { decisions, holds, unrelieved, advised, shadow_alerts, lapsed, changed, .. } = plan;
+            let name = |vm: VmId| &script.vms[vm.index()].name;
+            let lapse =
+                |(vm, a): &(VmId, Action)| format!("approved, not wanted now: {} of {}", a.name(), name(*vm));
+            orders.extend(lapsed.iter().map(lapse));
             steps.push(Step {
                 tick,
                 observed,
@@ -186,6 +200,8 @@ pub fn run(script: &Script) -> Result<Run, RunError> {
                 holds,
                 unrelieved,
                 advised,
+                orders,
+                changed,
                 contention_s,
             });
         }
@@ -211,7 +227,7 @@ impl Run {
     }
 
     fn step(&self, s: &Step, said: &mut Said, out: &mut String) {
-        let mut lines = Vec::new();
+        let mut lines = s.orders.clone();
         let mut resizes = 0;
         for (d, o) in s.decisions.iter().zip(&s.outcomes) {
             let resize = matches!(d.action, Action::PreAllocate { .. } | Action::GiveBack { .. });
@@ -290,7 +306,7 @@ impl Run {
         let counts: Vec<_> = counts.iter().map(|(k, n)| format!("{n} {k}")).collect();
         let counts = if counts.is_empty() { "none".into() } else { counts.join(", ") };
         let _ = writeln!(out, "decisions: {counts}");
-        let advised: u64 = self.steps.iter().map(|s| s.advised).sum();
+        let advised: usize = self.steps.iter().map(|s| s.advised.len()).sum();
         if advised > 0 {
             let _ = writeln!(out, "advised, not sent: {advised}");
         }

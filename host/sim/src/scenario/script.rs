@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use foreshade_enact::fakes::rack::Demand;
 use foreshade_plan::{Mode, Policy};
-use foreshade_types::{HostId, Mebibytes, Millicores, Pool, Scope, SyncState, Tick, VmSize};
+use foreshade_types::{Action, HostId, Mebibytes, Millicores, Pool, Scope, SyncState, Tick, VmSize};
 use thiserror::Error;
 
+use super::orders::ScriptOrder;
 use super::site::VmRules;
 
 /// A line that cannot be read.
@@ -156,6 +157,8 @@ pub struct Script {
     pub policy: Policy,
     /// Is memory managed?
     pub manages_memory: bool,
+    /// What its operator does.
+    pub orders: Vec<ScriptOrder>,
     /// The VMs.
     pub vms: Vec<VmScript>,
     /// What is printed.
@@ -163,16 +166,16 @@ pub struct Script {
 }
 
 /// The words of a line, taken one by one.
-struct Words<'a>(std::iter::Peekable<std::str::SplitWhitespace<'a>>);
+pub(super) struct Words<'a>(std::iter::Peekable<std::str::SplitWhitespace<'a>>);
 
-type Parsed<T> = Result<T, String>;
+pub(super) type Parsed<T> = Result<T, String>;
 
 impl<'a> Words<'a> {
-    fn word(&mut self, what: &str) -> Parsed<&'a str> {
+    pub(super) fn word(&mut self, what: &str) -> Parsed<&'a str> {
         self.0.next().ok_or_else(|| format!("{what} is missing"))
     }
 
-    fn number<T: std::str::FromStr>(&mut self, what: &str) -> Parsed<T> {
+    pub(super) fn number<T: std::str::FromStr>(&mut self, what: &str) -> Parsed<T> {
         let w = self.word(what)?;
         w.parse().map_err(|_| format!("{what} is {w:?}; give a number"))
     }
@@ -183,7 +186,7 @@ impl<'a> Words<'a> {
         if (0.0..=4096.0).contains(&x) { Ok(x) } else { Err(format!("{what} is {x}; give 0 to 4096")) }
     }
 
-    fn keyword(&mut self, key: &str) -> Parsed<()> {
+    pub(super) fn keyword(&mut self, key: &str) -> Parsed<()> {
         let w = self.word(key)?;
         if w == key { Ok(()) } else { Err(format!("{w:?} stands where {key:?} belongs")) }
     }
@@ -242,6 +245,7 @@ impl Script {
             kinds: BTreeMap::new(),
             policy: Policy { mode: Mode::Auto, ..Policy::default() },
             manages_memory: true,
+            orders: vec![],
             vms: vec![],
             show: Show::All,
         };
@@ -271,14 +275,8 @@ impl Script {
                 w.keyword("gib")?;
                 self.host_memory = Mebibytes((w.amount("gib")? * 1024.0) as u64);
             }
-            "mode" => {
-                self.policy.mode = match w.word("the mode")? {
-                    "auto" => Mode::Auto,
-                    "advise" => Mode::Advise,
-                    "off" => Mode::Off,
-                    m => return Err(format!("mode {m:?} is not auto, advise or off")),
-                }
-            }
+            "mode" => self.mode_line(w)?,
+            "order" => self.orders.push(ScriptOrder::parse(w)?),
             "memory" if self.vms.is_empty() => {
                 w.keyword("fixed")?;
                 self.manages_memory = false;
@@ -337,6 +335,26 @@ impl Script {
                 rules.carried.push((host, w.number("the tick")?));
             }
             _ => return Err(format!("{key:?} is not known")),
+        }
+        Ok(())
+    }
+
+    /// `mode [ACTION] auto|advise|off`
+    fn mode_line(&mut self, w: &mut Words<'_>) -> Parsed<()> {
+        let mut word = w.word("the mode")?;
+        let action = Action::NAMES.iter().find(|n| **n == word);
+        if action.is_some() {
+            word = w.word("the mode")?;
+        }
+        let mode = match word {
+            "auto" => Mode::Auto,
+            "advise" => Mode::Advise,
+            "off" => Mode::Off,
+            m => return Err(format!("mode {m:?} is not auto, advise or off, nor an action")),
+        };
+        match action {
+            Some(name) => drop(self.policy.modes.0.insert((*name).to_owned(), mode)),
+            None => self.policy.mode = mode,
         }
         Ok(())
     }

@@ -212,7 +212,7 @@ impl Observer for Live {
             facts.tick.0 = decision_tick(s.tick);
             facts.loads = loads(core, s);
             facts.held = s.holds.values().sum();
-            facts.advised = s.advised;
+            facts.advised = s.advised.len() as u64;
             facts.decided =
                 core.decision_counts().iter().filter(|(k, _)| **k != "hold").map(|(k, n)| (*k, *n)).collect();
         }

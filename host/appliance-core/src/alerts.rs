@@ -260,7 +260,13 @@ mod tests {
 
     fn alerts(vms: usize, threads: usize) -> (Alerts, FleetState) {
         let size = VmSize { cpu: Millicores(4000), memory: Mebibytes(1024) };
-        let spec = |i: usize| VmSpec { name: i.to_string(), size, host: HostId(3), customer: None };
+        let spec = |i: usize| VmSpec {
+            name: i.to_string(),
+            size,
+            host: HostId(3),
+            customer: None,
+            care: Default::default(),
+        };
         let config = CoreConfig {
             epoch: 1,
             cadence_s: 300,

@@ -35,6 +35,15 @@ pub struct RackSpec {
     pub hosts: Vec<HostSpec>,
 }
 
+/// What a VM's owner wants when it fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Care {
+    /// Higher is brought back first.
+    pub failover_priority: u32,
+    /// How long it may be away, seconds; `None` = as the policy says.
+    pub max_downtime_s: Option<u64>,
+}
+
 /// One VM; its id is its place in [`CoreConfig::vms`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VmSpec {
@@ -46,6 +55,8 @@ pub struct VmSpec {
     pub host: HostId,
     /// Whose it is, where its customer has hosts of its own.
     pub customer: Option<u32>,
+    /// What its owner wants when it fails.
+    pub care: Care,
 }
 
 /// The fleet and how to run it.

@@ -14,8 +14,8 @@ use foreshade_plan::{
 };
 use foreshade_telemetry::{Arena, History, Sealed};
 use foreshade_types::{
-    Action, Decision, HoldReason, Horizon, HostId, Outcome, OutcomeKind, RackId, Resource, SeriesForecast,
-    Tick, VmId,
+    Action, Allocation, Decision, HoldReason, Horizon, HostId, Outcome, OutcomeKind, RackId, Resource,
+    SeriesForecast, Tick, VmId,
 };
 use foreshade_wire::{Column, Row, TelemetryView};
 use thiserror::Error;
@@ -23,6 +23,7 @@ use thiserror::Error;
 use crate::alerts::Alerts;
 use crate::exclude::{Excluded, Exclusion};
 use crate::fleet_state::{FleetState, VmState, demand};
+use crate::guarded::{self, Probe};
 use crate::hazard::HostHazard;
 use crate::journal;
 use crate::operator::{Advice, OperatorState, Order, OrderRecord};
@@ -60,6 +61,8 @@ pub enum Event {
     Host { host: HostId, tick: Tick, event: HostEvent },
     /// An operator asks for something.
     Operator { who: String, order: Order },
+    /// What probes of VMs found; nothing sends this over a network yet.
+    Probed { tick: Tick, found: Vec<(VmId, Probe)> },
     /// A controller has answered all decisions of a tick.
     Outcomes { rack: RackId, tick: Tick, outcomes: Vec<Outcome> },
 }
@@ -112,6 +115,8 @@ pub struct Summary {
     pub racks: Vec<RackLoad>,
     /// VMs that began to behave as they never did; nothing acts on it.
     pub alerts: Vec<Alert>,
+    /// VMs for which no host of their rack has room, and what they need: a request for machines.
+    pub provision: Vec<(VmId, Allocation)>,
     /// Shadows whose copy fell behind or differs, or that failed.
     pub shadow_alerts: Vec<(VmId, ShadowAlert)>,
 }
@@ -131,6 +136,7 @@ impl Summary {
             racks: vec![],
             alerts: vec![],
             shadow_alerts: vec![],
+            provision: vec![],
         }
     }
 }
@@ -361,7 +367,9 @@ impl Core {
         let hosts = self.config.racks.iter().flat_map(|r| r.hosts.iter().map(|h| h.id));
         let racks = self.config.racks.iter().map(|r| r.id);
         match self.phase {
-            Phase::Samples(_) => (hosts.filter(|h| !self.ended.contains(h)).collect(), vec![]),
+            Phase::Samples(_) => {
+                (hosts.filter(|h| !self.ended.contains(h) && !self.down.contains(h)).collect(), vec![])
+            }
             Phase::Answers(_) => (vec![], racks.filter(|r| !self.answers.contains_key(r)).collect()),
             Phase::Done => (vec![], vec![]),
         }
@@ -403,8 +411,13 @@ impl Core {
         match event {
             Event::Telemetry { host, tick, ipc } => self.telemetry(host, tick, ipc, &mut out),
             Event::EndOfTick { host, tick, rows } => self.end_of_tick(host, tick, rows, &mut out)?,
+            Event::Probed { tick, found } => {
+                for (vm, probe) in found {
+                    self.fleet.get_mut(vm).into_iter().for_each(|s| s.guarded.probed(tick, &probe));
+                }
+            }
             Event::Host { host, tick, event } => match self.hazard.observe(host, event, tick) {
-                Ok(()) => self.host_said(host, event),
+                Ok(()) => self.host_said(host, event, &mut out)?,
                 Err(text) => out.push(Effect::Refused { host, tick, text }),
             },
             Event::Operator { who, order: order @ Order::Demote(_) } => {
@@ -421,11 +434,27 @@ impl Core {
     }
 
     /// A host that failed takes nothing more; what becomes of its shadows, their racks report.
-    fn host_said(&mut self, host: HostId, event: HostEvent) {
+    fn host_said(&mut self, host: HostId, event: HostEvent, out: &mut Vec<Effect>) -> Result<(), CoreError> {
         match event {
-            HostEvent::Down => self.down.insert(host),
-            HostEvent::Up => self.down.remove(&host),
-        };
+            HostEvent::Down => {
+                self.down.insert(host);
+                guarded::host_lost(&mut self.fleet, host);
+            }
+            HostEvent::Up => {
+                self.down.remove(&host);
+            }
+        }
+        // Its agent is not waited for any more.
+        match self.phase {
+            Phase::Samples(tick) if !self.ended.is_empty() && self.all_ended() => self.close_tick(tick, out),
+            _ => Ok(()),
+        }
+    }
+
+    /// Has every agent spoken whose host runs?
+    fn all_ended(&self) -> bool {
+        let mut hosts = self.config.racks.iter().flat_map(|r| r.hosts.iter().map(|h| h.id));
+        hosts.all(|h| self.ended.contains(&h) || self.down.contains(&h))
     }
 
     /// Are decisions taken at this tick? Not in the warm-up, and not when nothing comes after it.
@@ -503,7 +532,6 @@ impl Core {
         if self.phase != Phase::Samples(tick) {
             return Ok(());
         }
-        let hosts: usize = self.config.racks.iter().map(|r| r.hosts.len()).sum();
         if !self.config.racks.iter().any(|r| r.hosts.iter().any(|h| h.id == host)) {
             return Err(CoreError::Protocol(format!("end of tick {tick} from {host}, which no rack has")));
         }
@@ -512,7 +540,7 @@ impl Core {
             let text = format!("{host} sent {rows} rows for tick {tick}, {taken} were used");
             out.push(Effect::Refused { host, tick, text });
         }
-        if self.ended.len() == hosts {
+        if self.all_ended() {
             self.close_tick(tick, out)?;
         }
         Ok(())
@@ -543,6 +571,7 @@ impl Core {
             let running_ms = c.took_ms.saturating_sub(policy.migration_standstill_ms);
             self.bandwidth.learn(c.memory_mib, c.dirty_mib_s, running_ms, policy);
         }
+        guarded::watch(&mut self.fleet, tick, &self.down, &self.config);
         if self.decides_at(tick) {
             let _hop = tracing::info_span!("plan::plan", tick = tick.0).entered();
             let mut advised = Vec::new();
@@ -690,6 +719,7 @@ impl Core {
         }
         summary.unrelieved.extend(report.unrelieved.iter().copied());
         advised.extend(report.advised.drain(..).map(|(p, why)| (rack_id, p, why)));
+        summary.provision.extend(report.provision.iter().copied());
         let first = summary.decisions.len();
         for p in plan.actions {
             let seq = self.next_seq.entry(rack_id).or_insert(1);

@@ -1,13 +1,14 @@
 //! What the appliance believes about each VM, from telemetry and from the outcomes of its decisions.
 
-use foreshade_plan::CoolDown;
 use foreshade_plan::lifecycle::{Alert, Event, Limits, Report, Shadow, Sync, believe, step};
+use foreshade_plan::{CoolDown, Rest};
 use foreshade_types::{
     Action, Allocation, Decision, HostId, Mebibytes, Millicores, ShadowPhase, Tick, VmId, VmSize,
 };
 use foreshade_wire::{Column, Flags, Row};
 
 use crate::CoreConfig;
+use crate::guarded::Guarded;
 
 /// One VM.
 #[derive(Debug, Clone)]
@@ -27,6 +28,8 @@ pub(crate) struct VmState {
     pub(crate) rest: CoolDown,
     /// Memory it writes, MiB/s.
     pub(crate) dirty_mib_s: u64,
+    /// Its health, and what became of its fail-overs.
+    pub(crate) guarded: Guarded,
     /// The migration under way, to be learnt from when it has ended.
     pub(crate) copied: Option<Copied>,
 }
@@ -47,6 +50,7 @@ impl VmState {
             rest: CoolDown::default(),
             dirty_mib_s: 0,
             copied: None,
+            guarded: Guarded::default(),
         }
     }
 
@@ -69,6 +73,7 @@ impl VmState {
         self.flags = row.flags;
         if !row.flags.has(Flags::MIGRATING) {
             self.moving_to = None;
+            self.guarded.taking_over = false;
         }
         if !value(Column::AllocCpuMc).is_nan() && !value(Column::AllocMemMib).is_nan() {
             self.allocation = Allocation {
@@ -135,6 +140,17 @@ impl VmState {
             }
             Action::SuspendShadow => self.shadow_event(Event::Suspended, tick, config),
             Action::ResumeShadow => self.shadow_event(Event::Needed, tick, config),
+            Action::FailOver { host, size, generation, .. } | Action::Restart { host, size, generation } => {
+                (self.moving_to, self.allocation, self.shadow) = (Some(host), size, None);
+                let rests = matches!(d.action, Action::FailOver { .. });
+                let base_ticks = config.policy.failover.cool_down_ticks;
+                let rest = Rest { base_ticks, ..config.policy.rest() };
+                self.guarded.moved(tick, d.observed_host, generation, rests.then_some(rest));
+            }
+            Action::RecoverSync => {
+                self.guarded.recovers_until = Tick(tick.0 + config.policy.failover.recovery_ticks);
+                self.shadow_event(Event::SyncBehind, tick, config);
+            }
             Action::Migrate { to } => {
                 self.moving_to = Some(to);
                 let took_ms = effective_at_ms.saturating_sub(config.time_ms(tick));

@@ -313,7 +313,13 @@ mod tests {
     fn rack() -> (CoreConfig, FleetState) {
         let size = VmSize { cpu: Millicores(4000), memory: Mebibytes(1024) };
         let host = |id| HostSpec::general(HostId(id), Millicores(10_000), Mebibytes(65_536));
-        let vm = |name: &str| VmSpec { name: name.into(), size, host: HostId(0), customer: None };
+        let vm = |name: &str| VmSpec {
+            name: name.into(),
+            size,
+            host: HostId(0),
+            customer: None,
+            care: Default::default(),
+        };
         let config = CoreConfig {
             epoch: 1,
             cadence_s: 300,

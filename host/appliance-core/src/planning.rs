@@ -88,6 +88,11 @@ impl Scene<'_> {
             moving_to: s.moving_to,
             dirty_mib_s: s.dirty_mib_s,
             trail: s.rest.trail(self.tick, self.config.policy.cycle_window_ticks),
+            standing: s.guarded.standing(
+                self.tick,
+                self.down.contains(&s.host),
+                self.config.vms.get(id.index()).map(|v| &v.care),
+            ),
             cool_down: s.rest.rests(self.tick),
             stopped: s.flags.has(Flags::STOPPED),
             customer: self.config.vms.get(id.index()).and_then(|v| v.customer),

@@ -3,6 +3,7 @@
 
 mod desk;
 pub mod fakes;
+pub mod fence;
 mod hypervisor;
 mod ledger;
 

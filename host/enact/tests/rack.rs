@@ -53,7 +53,7 @@ fn rack(hosts: u32, on: &[u32]) -> Rack {
 }
 
 /// One of each action, all of which the rack would take if the VM were where they say.
-fn every_action() -> [Action; 9] {
+fn every_action() -> [Action; 12] {
     let size = allocation(1000, 128);
     [
         Action::PreAllocate { to: size },
@@ -65,6 +65,9 @@ fn every_action() -> [Action; 9] {
         Action::SuspendShadow,
         Action::ResumeShadow,
         Action::ReleaseShadow,
+        Action::FailOver { host: HostId(2), size, generation: 1, hooks: 0 },
+        Action::RecoverSync,
+        Action::Restart { host: HostId(2), size, generation: 1 },
     ]
 }
 

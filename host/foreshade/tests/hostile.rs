@@ -31,7 +31,13 @@ const LAST: Tick = Tick(5);
 fn config() -> CoreConfig {
     let size = VmSize { cpu: Millicores(4_000), memory: Mebibytes(16_384) };
     let host = |h| HostSpec::general(HostId(h), Millicores(32_000), Mebibytes(131_072));
-    let vm = |i| VmSpec { name: format!("v{i}"), size, host: HostId(i / 2), customer: None };
+    let vm = |i| VmSpec {
+        name: format!("v{i}"),
+        size,
+        host: HostId(i / 2),
+        customer: None,
+        care: Default::default(),
+    };
     CoreConfig {
         epoch: 1,
         cadence_s: 300,

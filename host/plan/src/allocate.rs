@@ -7,6 +7,7 @@ use foreshade_types::{
     Resource, Rule, Worth,
 };
 
+use crate::failover::settled;
 use crate::fairshare::host_level;
 use crate::report::{Draft, Planned};
 use crate::{PlanInput, Policy, VmForecast, VmView};
@@ -36,6 +37,9 @@ pub(crate) fn allocate(input: &PlanInput<'_>, policy: &Policy, draft: &mut Draft
     for v in input.vms {
         if input.site.rules.is_opted_out(v.id) {
             draft.hold(v.id, HoldReason::OptedOut);
+            continue;
+        }
+        if settled(v, draft) {
             continue;
         }
         let away = away_percent(v, draft, policy);

@@ -5,20 +5,22 @@ use foreshade_types::{
     Resource, Rule, Worth,
 };
 
+use crate::failover::settled;
 use crate::report::{Draft, Planned};
 use crate::rules::keeps_rules;
 use crate::{HostView, PlanInput, Policy, VmView};
 
 /// Plans a shadow for every VM that has none, as far as the budgets go; by id, so that the same VMs have theirs first.
 pub(crate) fn with_primaries(input: &PlanInput<'_>, policy: &Policy, draft: &mut Draft) {
-    if !policy.shadow_with_primary {
+    let premium = |v: &VmView| v.standing.max_downtime_s.is_some();
+    if !policy.shadow_with_primary && !input.vms.iter().any(premium) {
         return;
     }
     let mut shadows = input.vms.iter().filter(|v| v.shadow.is_some()).count();
     let mut made = Millicores(0);
     let mut promised: Vec<(HostId, Mebibytes)> = Vec::new();
-    for v in input.vms.iter().filter(|v| v.shadow.is_none()) {
-        if draft.planned(v.id).next().is_some() {
+    for v in input.vms.iter().filter(|v| v.shadow.is_none() && (policy.shadow_with_primary || premium(v))) {
+        if settled(v, draft) || draft.planned(v.id).next().is_some() {
             continue;
         }
         match choose(input, v, policy, (shadows, made), &promised, draft) {
@@ -49,7 +51,7 @@ fn choose<'a>(
     if v.stopped {
         return Err(HoldReason::Stopped);
     }
-    if !policy.keeps_shadows() {
+    if !policy.keeps_shadow(v) {
         return Err(HoldReason::DowntimeTolerated);
     }
     if v.readiness == Readiness::Cold {

@@ -65,6 +65,9 @@ fn wanted<'p>(actions: impl Iterator<Item = &'p Planned>) -> Wanted {
             Action::CreateShadow { host, size } => (Some(host), Some(size)),
             Action::ShiftTraffic { size, .. } | Action::ShiftBack { size } => (None, Some(size)),
             Action::Migrate { to } => (Some(to), None),
+            Action::FailOver { host, size, .. } | Action::Restart { host, size, .. } => {
+                (Some(host), Some(size))
+            }
             _ => (None, None),
         };
         let entry = out.entry(p.vm).or_default();

@@ -58,6 +58,7 @@ pub fn as_json_schema() -> String {
             default(k)
         ));
     }
+    rows.push(FAILOVER_SCHEMA.to_owned());
     let actions = Action::NAMES.iter().map(|n| format!(r#"        "{n}": {{ {mode} }}"#)).collect::<Vec<_>>();
     rows.push(format!(
         "    \"modes\": {{\n      \"type\": \"object\",\n      \"additionalProperties\": false,\n      \"properties\": {{\n{}\n      }}\n    }}",
@@ -70,6 +71,22 @@ pub fn as_json_schema() -> String {
     )
 }
 
+/// The table of fail-over; what a rule may say is for [`crate::failover::When`] to check.
+const FAILOVER_SCHEMA: &str = r#"    "failover": {
+      "type": "object",
+      "additionalProperties": false,
+      "properties": {
+        "on_host_loss": { "type": "boolean", "default": true },
+        "cool_down_ticks": { "type": "integer", "minimum": 0, "maximum": 1000000, "default": 12 },
+        "recovery_ticks": { "type": "integer", "minimum": 0, "maximum": 1000000, "default": 3 },
+        "when": { "type": "array", "items": { "type": "object", "additionalProperties": false, "required": ["name", "if"],
+          "properties": { "name": { "type": "string" }, "if": { "type": "string" } } } },
+        "hook": { "type": "array", "maxItems": 8, "items": { "type": "object", "additionalProperties": false,
+          "required": ["name", "limit_s"],
+          "properties": { "name": { "type": "string" }, "limit_s": { "type": "integer", "minimum": 1, "maximum": 600 } } } }
+      }
+    }"#;
+
 /// docs/policy.md.
 pub fn as_markdown() -> String {
     let mut out = String::from(HEAD);
@@ -79,8 +96,29 @@ pub fn as_markdown() -> String {
         let _ =
             writeln!(out, "| `{}` | {} | {} | {safe} | {dense} | {} |", k.name, default(k), k.range, k.doc);
     }
-    out
+    out + FAILOVER
 }
+
+const FAILOVER: &str = "
+## Fail-over
+
+A VM has failed when a rule under `[[failover.when]]` holds; heartbeat loss alone is there by default, and an own list replaces it. A rule
+compares `cpu_percent`, `memory_percent`, `error_rate_percent` or `heartbeat_age_s` with a number, or asks for `host_up`; `and`, `or`,
+parentheses and `for N s` combine them. What is not measured is not true.
+
+```toml
+[failover]
+on_host_loss = true        # the VMs of a lost host are brought back, by priority
+cool_down_ticks = 12       # a relapse rests this long, and twice as long each further time
+recovery_ticks = 3         # between two attempts to bring a copy up to date
+[[failover.when]]
+name = \"cpu\"               # cpu, errors and heartbeat name themselves in reasons
+if = \"cpu_percent > 90 for 300 s\"
+[[failover.hook]]          # named in the decision for the rack controller, at most 8
+name = \"dns\"
+limit_s = 30
+```
+";
 
 const HEAD: &str = "# Policy
 

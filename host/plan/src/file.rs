@@ -6,19 +6,24 @@
 //! host_limit_percent = 88     # any setting
 //! [modes]
 //! migrate = "off"             # a kind of action with a mode of its own
+//! [[failover.when]]           # when a VM has failed
+//! name = "cpu"
+//! if = "cpu_percent > 90 for 300 s"
 //! ```
 
 use std::fmt;
 
 use foreshade_types::Action;
+use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::failover::Failover;
 use crate::keys::{KEYS, Key, Range, Value, key};
 use crate::{Mode, Policy, Preset};
 
 /// Names at the top of a file that are no number or switch.
-const WORDS: [&str; 3] = ["preset", "mode", "modes"];
+const WORDS: [&str; 4] = ["preset", "mode", "modes", "failover"];
 
 /// The modes, as files name them.
 const MODES: [(&str, Mode); 3] = [("off", Mode::Off), ("advise", Mode::Advise), ("auto", Mode::Auto)];
@@ -90,6 +95,7 @@ impl Reader {
                     self.policy.mode = mode;
                 }
             }
+            ("failover", _) => self.failover(at, v),
             ("modes", DeValue::Table(modes)) => self.modes(modes),
             ("modes", other) => {
                 self.wrong.push((at, format!("modes = {}; it is a table, [modes]", shown(other))));
@@ -117,6 +123,19 @@ impl Reader {
                 let what = format!("{} = {}; it is {number}{}", k.name, shown(v.get_ref()), k.range);
                 self.wrong.push((v.span().start, what));
             }
+        }
+    }
+
+    fn failover(&mut self, at: usize, v: &Spanned<DeValue<'_>>) {
+        let read = Failover::deserialize(toml::de::ValueDeserializer::from(v.clone()));
+        let wrong = |e: toml::de::Error| (e.span().map_or(at, |s| s.start), e.message().replace('\n', "; "));
+        let checked = read.map_err(wrong).and_then(|f| match f.check() {
+            Ok(()) => Ok(f),
+            Err((key, value, range)) => Err((at, format!("{key} = {value}; it is {range}"))),
+        });
+        match checked {
+            Ok(f) => self.policy.failover = f,
+            Err((at, what)) => self.wrong.push((at, format!("failover: {}", what.trim_end()))),
         }
     }
 

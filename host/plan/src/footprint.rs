@@ -22,7 +22,7 @@ impl Policy {
     /// VM is forecast to need at its next peak, for it takes the whole load at once.
     pub fn shadow_size(&self, v: &VmView) -> Allocation {
         let idle = self.idle_shadow(v);
-        if !self.shadow_failover {
+        if !self.is_failover_target(v) {
             return idle;
         }
         // Memory that is not forecast is inherited whole.

@@ -26,6 +26,7 @@ fn target(action: &Action) -> Option<HostId> {
     match *action {
         Action::CreateShadow { host, .. } => Some(host),
         Action::Migrate { to } => Some(to),
+        Action::FailOver { host, .. } | Action::Restart { host, .. } => Some(host),
         _ => None,
     }
 }

@@ -4,6 +4,7 @@ use foreshade_types::{
     Allocation, HostId, Mebibytes, Millicores, Part, Pool, Quantiles, RackId, Readiness, Tick, VmId, VmSize,
 };
 
+use crate::failover::Standing;
 use crate::lifecycle::Shadow;
 use crate::{Site, Trail};
 
@@ -123,6 +124,8 @@ pub struct VmView {
     pub trail: Trail,
     /// May it be moved again?
     pub cool_down: bool,
+    /// What its fail-over needs to know.
+    pub standing: Standing,
 }
 
 impl VmView {

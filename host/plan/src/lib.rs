@@ -6,7 +6,7 @@
 //! plan(input, scores, policy) -> (Plan, PlanReport)   what to do, and why, also for every VM left alone
 //! ```
 //!
-//! Precedence within a tick: relief of a host that is forecast to run over ([`relief`]), then the end of earlier relief
+//! Precedence within a tick: what has failed ([`failover`]), relief of a host that is forecast to run over ([`relief`]), then the end of earlier relief
 //! ([`traffic`], [`shadow`]), shadows that come with their VMs ([`auto`]), then each VM's allocation ([`allocate`]), bounded by the fair share where nothing else helped
 //! ([`fairshare`]). The rules draw nothing at random: the same input gives the same plan.
 
@@ -17,6 +17,7 @@ mod budget;
 mod counterfactual;
 mod create;
 pub mod describe;
+pub mod failover;
 mod fairshare;
 mod file;
 mod footprint;
@@ -56,9 +57,11 @@ pub use site::Site;
 pub fn plan(input: &PlanInput<'_>, scores: &[MoveScore], policy: &Policy) -> (Plan, PlanReport) {
     let mut draft = report::Draft::new(input);
     let scored: Vec<_> = candidates(input, policy).into_iter().zip(scores.iter().copied()).collect();
+    let left = failover::decide(input, policy, &mut draft);
     relief::relieve(input, &scored, policy, &mut draft);
     shadow::wind_down(input, &scored, policy, &mut draft);
     auto::with_primaries(input, policy, &mut draft);
     allocate::allocate(input, policy, &mut draft);
+    left.into_iter().for_each(|(vm, why)| draft.hold(vm, why));
     draft.finish(policy)
 }

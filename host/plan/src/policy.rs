@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::VmView;
+use crate::failover::Failover;
 use crate::keys::{KEYS, Key};
 use crate::lifecycle::Limits;
 use crate::modes::{Mode, Modes};
@@ -111,6 +113,8 @@ pub struct Policy {
     pub max_stale_ticks: u64,
     /// Moves scored per rack and tick.
     pub max_candidates: u32,
+    /// When and how VMs fail over.
+    pub failover: Failover,
 }
 
 impl Default for Policy {
@@ -166,6 +170,7 @@ impl Default for Policy {
             migrations_per_host: 2,
             max_stale_ticks: 3,
             max_candidates: 200,
+            failover: Failover::default(),
         }
     }
 }
@@ -200,9 +205,18 @@ impl Policy {
         }
     }
 
-    /// Does every VM keep a shadow? Not where it may be away for as long as a cold start takes.
-    pub fn keeps_shadows(&self) -> bool {
-        self.shadow_with_primary && self.max_downtime_s < self.cold_start_s
+    /// Does this VM keep a shadow? Not where it may be away for as long as a cold start takes. One whose owner pays for a
+    /// shorter time has one whatever the others have.
+    pub fn keeps_shadow(&self, v: &VmView) -> bool {
+        match v.standing.max_downtime_s {
+            Some(own) => own < self.cold_start_s,
+            None => self.shadow_with_primary && self.max_downtime_s < self.cold_start_s,
+        }
+    }
+
+    /// Is its shadow sized to take all of its load?
+    pub fn is_failover_target(&self, v: &VmView) -> bool {
+        self.shadow_failover || v.standing.max_downtime_s.is_some_and(|own| own < self.cold_start_s)
     }
 
     /// Checks every setting against its range in [`crate::keys`]; call it once after reading a file.
@@ -217,7 +231,7 @@ impl Policy {
         let is = |k: &Key| (k.get)(self);
         match KEYS.iter().find(|k| !k.range.has(is(k))) {
             Some(k) => wrong(k.name, &is(k).to_string(), &k.range.to_string()),
-            None => Ok(()),
+            None => self.failover.check().or_else(|(key, value, range)| wrong(key, &value, range)),
         }
     }
 }

@@ -44,6 +44,8 @@ pub(crate) fn blocked(input: &PlanInput<'_>, v: &VmView, policy: &Policy) -> Opt
         Some(HoldReason::OptedOut)
     } else if v.stopped {
         Some(HoldReason::Stopped)
+    } else if v.standing.down || v.standing.failing.is_some() {
+        Some(HoldReason::InFlight)
     } else if v.readiness == Readiness::Cold {
         Some(HoldReason::Cold)
     } else if v.stale_ticks > policy.max_stale_ticks {
@@ -152,6 +154,8 @@ pub(crate) fn fitting<'a>(
             || query.share_percent != share
             || vm.host != host.id
             || vm.stopped
+            || vm.standing.down
+            || vm.standing.failing.is_some()
             || With::of(vm) != Some(with)
         {
             continue;

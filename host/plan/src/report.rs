@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use foreshade_types::{Action, HoldReason, HostId, Reason, VmId};
+use foreshade_types::{Action, Allocation, HoldReason, HostId, Reason, VmId};
 
 use crate::{Mode, PlanInput, Policy};
 
@@ -44,6 +44,8 @@ pub struct PlanReport {
     pub unrelieved: Vec<(HostId, HoldReason)>,
     /// Actions that are kept from being sent, and by what.
     pub advised: Vec<(Planned, HoldReason)>,
+    /// VMs for which no host has room, and what they need.
+    pub provision: Vec<(VmId, Allocation)>,
 }
 
 impl PlanReport {
@@ -65,12 +67,14 @@ pub(crate) struct Draft {
     pub(crate) plan: Plan,
     pub(crate) unrelieved: Vec<(HostId, HoldReason)>,
     verdicts: Vec<(VmId, Verdict)>,
+    provision: Vec<(VmId, Allocation)>,
 }
 
 impl Draft {
     pub(crate) fn new(input: &PlanInput<'_>) -> Self {
         let held = |v: &crate::VmView| (v.id, Verdict::Hold(HoldReason::WithinBounds));
-        Self { plan: Plan::default(), unrelieved: Vec::new(), verdicts: input.vms.iter().map(held).collect() }
+        let verdicts = input.vms.iter().map(held).collect();
+        Self { plan: Plan::default(), unrelieved: Vec::new(), verdicts, provision: Vec::new() }
     }
 
     pub(crate) fn act(&mut self, p: Planned) {
@@ -88,6 +92,11 @@ impl Draft {
         {
             self.verdicts[i].1 = Verdict::Hold(why);
         }
+    }
+
+    /// Notes that no host has room for a VM.
+    pub(crate) fn provision(&mut self, vm: VmId, needs: Allocation) {
+        self.provision.push((vm, needs));
     }
 
     /// The actions planned for a VM so far.
@@ -118,6 +127,7 @@ impl Draft {
                 None => Verdict::Hold(HoldReason::TurnedOff),
             };
         }
-        (plan, PlanReport { verdicts, unrelieved: self.unrelieved, advised })
+        let (unrelieved, provision) = (self.unrelieved, self.provision);
+        (plan, PlanReport { verdicts, unrelieved, provision, advised })
     }
 }

@@ -15,7 +15,11 @@ struct Picture<'a> {
 impl Picture<'_> {
     fn goes_to(&self, vm: VmId) -> Option<HostId> {
         let to = |p: &Planned| match p.action {
-            Action::Migrate { to } if p.vm == vm => Some(to),
+            Action::Migrate { to } | Action::FailOver { host: to, .. } | Action::Restart { host: to, .. }
+                if p.vm == vm =>
+            {
+                Some(to)
+            }
             _ => None,
         };
         self.planned.iter().find_map(to)

@@ -4,6 +4,7 @@
 
 use foreshade_types::{Action, HoldReason, Reason, Resource, Rule, ShadowPhase, VmId, Worth};
 
+use crate::failover::settled;
 use crate::lifecycle::{Effect, End, Event, Shadow, due, step};
 use crate::relief::{Scored, relieved};
 use crate::report::{Draft, Planned};
@@ -22,7 +23,7 @@ fn is_needed(input: &PlanInput<'_>, v: &VmView, s: Shadow, scored: &[Scored], po
         _ if v.stopped => false,
         ShadowPhase::Active => traffic::is_needed_there(input, v, scored, policy),
         ShadowPhase::Suspended | ShadowPhase::Failed | ShadowPhase::Terminated => false,
-        _ if policy.keeps_shadows() => true,
+        _ if policy.keeps_shadow(v) => true,
         ShadowPhase::Ready => {
             input.host(v.host).is_some_and(|h| policy.prepares(h))
                 && worth(input, v, s, scored, policy).pays()
@@ -42,6 +43,9 @@ fn worth(input: &PlanInput<'_>, v: &VmView, s: Shadow, scored: &[Scored], policy
 pub(crate) fn wind_down(input: &PlanInput<'_>, scored: &[Scored], policy: &Policy, draft: &mut Draft) {
     for v in input.vms {
         let Some(s) = v.shadow else { continue };
+        if settled(v, draft) {
+            continue;
+        }
         if v.stopped || matches!(s.phase, ShadowPhase::Failed | ShadowPhase::Terminated) {
             let rule = match s.end {
                 _ if v.stopped => Rule::PrimaryGone,

@@ -111,6 +111,7 @@ impl Fleet {
                     size: *size,
                     host: *host,
                     customer: None,
+                    care: Default::default(),
                 })
                 .collect(),
             resources,

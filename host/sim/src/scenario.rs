@@ -28,7 +28,13 @@
 //!   opt-out                        it is never moved, resized or given a shadow
 //!   carried 1 at 150               somebody moves it by hand between the samples of a tick and its decisions
 //! host 2 pool shadow domain 1      a host that is not like the rest: pool general, shadow or dedicated 7
-//! host 2 lost 160                  it carries shadows alone and is lost at a tick
+//!   priority 3                     brought back before those of lower priority
+//!   max-downtime 30                its own, in seconds
+//!   silent from 160                its guest hangs: no heartbeat
+//!   errors 8 from 160 to 165       percent of its requests fail
+//! host 2 lost 160                  lost at a tick, with all that it carries
+//! failover cpu if cpu_percent > 90 for 300 s     one more criterion; `failover none` drops all
+//! hook notify 30                   run at each fail-over, for 30 s at most
 //! show all | moves | totals        moves leaves resizes out; each tick they are counted
 //! ```
 

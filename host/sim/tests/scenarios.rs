@@ -530,3 +530,112 @@ fn the_second_move_is_estimated_by_what_the_first_one_showed() {
     assert!(off_percent(&moves[0]) > 40, "the policy is wrong about the network");
     assert!(moves[1..].iter().all(|m| off_percent(m) <= 20), "{moves:?}");
 }
+
+/// No VM has two copies that may write, and one that runs has one that does, where it runs.
+fn one_writer(r: &Run) {
+    for s in &r.steps {
+        for (vm, on) in &s.writers {
+            assert!(on.len() <= 1, "{vm} at {}: {on:?}", s.tick);
+            let runs = s.observed.iter().find(|o| o.vm == *vm).map(|o| o.host);
+            assert!(runs.is_none_or(|h| on[..] == [h]), "{vm} at {}: {runs:?}, writes {on:?}", s.tick);
+        }
+    }
+}
+
+/// From the start of a fail-over or restart to when it serves, seconds.
+fn away_s(r: &Run, vm: u32) -> Vec<u64> {
+    let all = r.steps.iter().flat_map(|s| s.decisions.iter().zip(&s.outcomes));
+    let of = |d: &foreshade_types::Decision| {
+        d.vm == VmId(vm) && matches!(d.action, Action::FailOver { .. } | Action::Restart { .. })
+    };
+    let cadence_ms = u64::from(r.script.cadence_s) * 1000;
+    all.filter(|(d, _)| of(d)).map(|(d, o)| (o.effective_at_ms - d.caused_by.0 * cadence_ms) / 1000).collect()
+}
+
+#[test]
+fn a_vm_without_heartbeat_goes_on_at_its_shadow_and_gets_a_new_one() {
+    let r = play("failover-heartbeat");
+    one_writer(&r);
+    let over: Vec<_> = r.decisions("fail-over").collect();
+    assert_eq!((over.len(), over[0].caused_by, over[0].reason.rule), (1, Tick(150), Rule::HeartbeatLost));
+    let Action::FailOver { host, generation, hooks, .. } = over[0].action else { panic!("{over:?}") };
+    assert_eq!((generation, r.script.policy.failover.hooks_of(hooks).count()), (1, 1));
+    // 20 s to shut down, 5 s to cut off, 2 s for the hook, 2 s to take over.
+    assert_eq!(away_s(&r, 0), [29]);
+    let after = |t: u64| &r.steps.iter().find(|s| s.tick.0 == t).unwrap().observed[0];
+    assert_eq!(after(151).host, host);
+    // H7: the new primary has a shadow again, elsewhere.
+    let made = r.decisions("create-shadow").last().unwrap();
+    let Action::CreateShadow { host: again, .. } = made.action else { panic!("{made:?}") };
+    assert!(made.caused_by > Tick(150) && again != host);
+    assert!(r.steps.last().unwrap().observed[0].shadow.is_some());
+    // In sub-steps of 10 s.
+    assert_eq!(r.totals.down_ms / 1000, 300 + 30, "the interval in which it hung, and the fail-over");
+}
+
+#[test]
+fn no_fail_over_onto_a_copy_that_lags() {
+    let r = play("failover-lagging-copy");
+    one_writer(&r);
+    let over = r.decisions("fail-over").map(|d| d.caused_by.0).collect::<Vec<_>>();
+    assert_eq!(over.len(), 1);
+    assert!(over[0] >= 154, "{over:?}");
+    let recovered = r.decisions("recover-sync").map(|d| d.caused_by.0).collect::<Vec<_>>();
+    assert_eq!(recovered[0], 150, "{recovered:?}");
+    for t in 151..154 {
+        let s = r.steps.iter().find(|s| s.tick.0 == t).unwrap();
+        let held = s.holds.contains_key(&HoldReason::NotSynchronised);
+        assert!(held || recovered.contains(&t), "{t}: {:?}", s.holds);
+    }
+}
+
+#[test]
+fn a_lost_host_is_brought_back_in_order_of_priority_as_far_as_there_is_room() {
+    let r = play("failover-host-lost");
+    one_writer(&r);
+    let at = r.steps.iter().find(|s| s.tick.0 == 150).unwrap();
+    let back: Vec<_> = at.decisions.iter().filter(|d| d.observed_host == HostId(0)).collect();
+    assert!(back.iter().all(|d| d.reason.rule == Rule::HostLost));
+    let order: Vec<_> = back.iter().map(|d| (d.vm.0, d.action.name())).collect();
+    assert_eq!(order, [(3, "restart"), (1, "restart"), (2, "fail-over")]);
+    assert_eq!(at.provision.iter().map(|p| p.0).collect::<Vec<_>>(), [VmId(0)], "machines are asked for");
+    assert_eq!(at.holds.get(&HoldReason::NoRoom), Some(&1));
+    assert!(away_s(&r, 2)[0] < 30 && away_s(&r, 1)[0] > 90);
+    let last = r.steps.last().unwrap();
+    assert_eq!(last.observed.iter().map(|o| o.vm.0).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+    assert!(last.observed.iter().all(|o| o.host != HostId(0)));
+}
+
+#[test]
+fn a_relapse_is_another_decision_and_not_a_loop() {
+    let r = play("failover-relapse");
+    one_writer(&r);
+    let over = r.decisions("fail-over").map(|d| d.caused_by.0).collect::<Vec<_>>();
+    let base = r.script.policy.failover.cool_down_ticks;
+    assert!(over.len() >= 2, "{over:?}");
+    for (i, w) in over.windows(2).enumerate() {
+        assert!(w[1] - w[0] >= base << i, "{over:?}");
+    }
+    assert!(r.steps.iter().any(|s| s.holds.contains_key(&HoldReason::FailOverRest)));
+}
+
+#[test]
+fn a_premium_vm_keeps_a_shadow_that_can_take_it_over_within_its_time() {
+    let r = play("failover-premium");
+    one_writer(&r);
+    let made: Vec<_> = r.decisions("create-shadow").filter(|d| d.caused_by.0 < 150).collect();
+    assert_eq!(made.iter().map(|d| d.vm).collect::<Vec<_>>(), [VmId(0)]);
+    let Action::CreateShadow { size, .. } = made[0].action else { panic!("{made:?}") };
+    assert!(size.cpu.0 >= 4000 && size.memory.0 >= 8 * 1024, "{size:?}");
+    assert!(away_s(&r, 0)[0] <= 30 && away_s(&r, 1)[0] > 90);
+}
+
+#[test]
+fn without_fail_over_a_lost_host_takes_its_vms_with_it() {
+    let text = std::fs::read_to_string(path("failover-premium", "txt")).unwrap();
+    let off = run(&Script::parse(&format!("{text}policy failover.on_host_loss false\n")).unwrap()).unwrap();
+    assert!(off.decisions("restart").chain(off.decisions("fail-over")).count() == 0);
+    assert_eq!(off.steps.last().unwrap().observed.len(), 1, "the VM on the other host");
+    let on = run(&Script::parse(&text).unwrap()).unwrap();
+    assert!(off.totals.down_ms > 4 * on.totals.down_ms, "{} {}", off.totals.down_ms, on.totals.down_ms);
+}

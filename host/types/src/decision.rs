@@ -28,11 +28,18 @@ pub enum Action {
     SuspendShadow,
     /// Start the CPUs of the VM's suspended shadow and bring its copy up to date.
     ResumeShadow,
+    /// Stop the failed primary, fence it, and let its shadow take over at `size` with the write token of `generation`.
+    /// `hooks`: which of the policy's are run, as bits.
+    FailOver { host: HostId, size: Allocation, generation: u32, hooks: u8 },
+    /// Copy the primary's state to its shadow anew.
+    RecoverSync,
+    /// Start the VM anew on another host: its own is lost.
+    Restart { host: HostId, size: Allocation, generation: u32 },
 }
 
 impl Action {
     /// The name of every kind of action, for settings by kind.
-    pub const NAMES: [&'static str; 9] = [
+    pub const NAMES: [&'static str; 12] = [
         "pre-allocate",
         "give-back",
         "create-shadow",
@@ -42,6 +49,9 @@ impl Action {
         "migrate",
         "suspend-shadow",
         "resume-shadow",
+        "fail-over",
+        "recover-sync",
+        "restart",
     ];
 
     /// The name in feeds, reports and metrics.
@@ -56,6 +66,9 @@ impl Action {
             Self::Migrate { .. } => "migrate",
             Self::SuspendShadow => "suspend-shadow",
             Self::ResumeShadow => "resume-shadow",
+            Self::FailOver { .. } => "fail-over",
+            Self::RecoverSync => "recover-sync",
+            Self::Restart { .. } => "restart",
         }
     }
 }
@@ -91,11 +104,21 @@ pub enum Rule {
     ShadowFailed = 12,
     /// The VM came to run where one fault would take its shadow with it.
     SharedFate = 13,
+    /// Its host is lost.
+    HostLost = 20,
+    /// Its heartbeats have ceased.
+    HeartbeatLost = 21,
+    /// It answers too many requests with errors.
+    ErrorRate = 22,
+    /// Its CPU has been busy for too long.
+    CpuSaturated = 23,
+    /// A rule of the operator's says that it has failed.
+    OperatorsRule = 24,
 }
 
 impl Rule {
     /// All rules, for decoding.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 18] = [
         Self::DemandAboveAllocation,
         Self::AllocationAboveDemand,
         Self::FairShare,
@@ -109,6 +132,11 @@ impl Rule {
         Self::ShadowOverBudget,
         Self::ShadowFailed,
         Self::SharedFate,
+        Self::HostLost,
+        Self::HeartbeatLost,
+        Self::ErrorRate,
+        Self::CpuSaturated,
+        Self::OperatorsRule,
     ];
 
     /// The rule in words.
@@ -127,6 +155,11 @@ impl Rule {
             Self::ShadowOverBudget => "shadow makes room for one needed more",
             Self::ShadowFailed => "shadow failed",
             Self::SharedFate => "shadow would fail with its VM",
+            Self::HostLost => "its host is lost",
+            Self::HeartbeatLost => "no heartbeat",
+            Self::ErrorRate => "too many errors",
+            Self::CpuSaturated => "CPU busy for too long",
+            Self::OperatorsRule => "a rule of the operator holds",
         }
     }
 }
@@ -202,11 +235,19 @@ pub enum HoldReason {
     WouldReturn = 43,
     /// As many migrations leave or reach the host as the policy allows.
     HostMoves = 44,
+    /// It was failed over a short while ago: a relapse is waited out.
+    FailOverRest = 25,
+    /// Its shadow's copy is not in sync.
+    NotSynchronised = 26,
+    /// No host has room for what it will need.
+    NoRoom = 27,
+    /// It has no shadow to fail over to.
+    NoShadow = 28,
 }
 
 impl HoldReason {
     /// All reasons, for decoding.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 37] = [
         Self::WithinBounds,
         Self::Cold,
         Self::Stale,
@@ -240,6 +281,10 @@ impl HoldReason {
         Self::Demoted,
         Self::WouldReturn,
         Self::HostMoves,
+        Self::FailOverRest,
+        Self::NotSynchronised,
+        Self::NoRoom,
+        Self::NoShadow,
     ];
 
     /// The reason in words.
@@ -278,6 +323,10 @@ impl HoldReason {
             Self::Demoted => "its record is too poor to act alone",
             Self::WouldReturn => "would go back where it came from",
             Self::HostMoves => "host moves as many as allowed",
+            Self::FailOverRest => "failed over a short while ago",
+            Self::NotSynchronised => "its shadow is not in sync",
+            Self::NoRoom => "no host has room for it",
+            Self::NoShadow => "it has no shadow to fail over to",
         }
     }
 }
@@ -304,11 +353,13 @@ pub enum Alternative {
     Shadow = 3,
     /// A live migration.
     Migrate = 4,
+    /// A fail-over.
+    FailOver = 5,
 }
 
 impl Alternative {
     /// All alternatives, for decoding.
-    pub const ALL: [Self; 4] = [Self::Hold, Self::PreAllocate, Self::Shadow, Self::Migrate];
+    pub const ALL: [Self; 5] = [Self::Hold, Self::PreAllocate, Self::Shadow, Self::Migrate, Self::FailOver];
 
     /// The name in feeds.
     pub fn name(self) -> &'static str {
@@ -317,6 +368,7 @@ impl Alternative {
             Self::PreAllocate => "pre-allocate",
             Self::Shadow => "shadow",
             Self::Migrate => "migrate",
+            Self::FailOver => "fail-over",
         }
     }
 }

@@ -34,6 +34,7 @@ struct DecisionFrame {
     action: u8,
     rule: u8,
     resource: u8,
+    /// Share of traffic, or the bits of a fail-over's hooks.
     share_percent: u8,
     rejected_len: u8,
     quantile_permille: U16,
@@ -119,24 +120,42 @@ pub fn encode_decision(d: &Decision) -> Result<[u8; DECISION_BYTES], WireError> 
     Ok(zerocopy::transmute!(f))
 }
 
+/// What of the frame an action uses.
+#[derive(Default)]
+struct Used {
+    size: Option<Allocation>,
+    host: Option<HostId>,
+    share: u8,
+    generation: u32,
+}
+
 fn put_action(f: &mut DecisionFrame, action: &Action) {
-    let (code, size, host, share) = match *action {
-        Action::PreAllocate { to } => (1, Some(to), None, 0),
-        Action::GiveBack { to } => (2, Some(to), None, 0),
-        Action::CreateShadow { host, size } => (3, Some(size), Some(host), 0),
-        Action::ReleaseShadow => (4, None, None, 0),
-        Action::ShiftTraffic { share_percent, size } => (5, Some(size), None, share_percent),
-        Action::ShiftBack { size } => (6, Some(size), None, 0),
-        Action::Migrate { to } => (7, None, Some(to), 0),
-        Action::SuspendShadow => (8, None, None, 0),
-        Action::ResumeShadow => (9, None, None, 0),
+    let sized = |to| Used { size: Some(to), ..Used::default() };
+    let (code, used) = match *action {
+        Action::PreAllocate { to } => (1, sized(to)),
+        Action::GiveBack { to } => (2, sized(to)),
+        Action::CreateShadow { host, size } => (3, Used { host: Some(host), ..sized(size) }),
+        Action::ReleaseShadow => (4, Used::default()),
+        Action::ShiftTraffic { share_percent, size } => (5, Used { share: share_percent, ..sized(size) }),
+        Action::ShiftBack { size } => (6, sized(size)),
+        Action::Migrate { to } => (7, Used { host: Some(to), ..Used::default() }),
+        Action::SuspendShadow => (8, Used::default()),
+        Action::ResumeShadow => (9, Used::default()),
+        Action::FailOver { host, size, generation, hooks } => {
+            (10, Used { host: Some(host), share: hooks, generation, ..sized(size) })
+        }
+        Action::RecoverSync => (11, Used::default()),
+        Action::Restart { host, size, generation } => {
+            (12, Used { host: Some(host), generation, ..sized(size) })
+        }
     };
-    let size = size.unwrap_or_default();
+    let size = used.size.unwrap_or_default();
     f.action = code;
     f.size_cpu_mc = size.cpu.0.into();
     f.size_memory_mib = size.memory.0.into();
-    f.target_host = host.unwrap_or_default().0.into();
-    f.share_percent = share;
+    f.target_host = used.host.unwrap_or_default().0.into();
+    f.share_percent = used.share;
+    f.generation = used.generation.into();
 }
 
 /// The decision in exactly [`DECISION_BYTES`] bytes.
@@ -192,6 +211,12 @@ fn take_action(f: &DecisionFrame) -> Result<Action, WireError> {
         7 => (Action::Migrate { to: host }, false, true, false),
         8 => (Action::SuspendShadow, false, false, false),
         9 => (Action::ResumeShadow, false, false, false),
+        10 => {
+            let hooks = f.share_percent;
+            (Action::FailOver { host, size, generation: f.generation.get(), hooks }, true, true, true)
+        }
+        11 => (Action::RecoverSync, false, false, false),
+        12 => (Action::Restart { host, size, generation: f.generation.get() }, true, true, false),
         value => return Err(WireError::BadValue { what: "action", value: u64::from(value) }),
     };
     if !sized {
@@ -200,8 +225,15 @@ fn take_action(f: &DecisionFrame) -> Result<Action, WireError> {
     if !hosted {
         zero("unused target host", u64::from(f.target_host.get()))?;
     }
-    zero("unused generation", u64::from(f.generation.get()))?;
-    let share_max = if shared { 100 } else { 0 };
+    if !matches!(f.action, 10 | 12) {
+        zero("unused generation", u64::from(f.generation.get()))?;
+    }
+    // The bits of hooks take its place in a fail-over.
+    let share_max = match f.action {
+        10 => u8::MAX,
+        _ if shared => 100,
+        _ => 0,
+    };
     if f.share_percent > share_max {
         return Err(WireError::BadValue { what: "share_percent", value: u64::from(f.share_percent) });
     }

@@ -31,6 +31,15 @@ fn action() -> impl Strategy<Value = Action> {
         host().prop_map(|to| Action::Migrate { to }),
         Just(Action::SuspendShadow),
         Just(Action::ResumeShadow),
+        (host(), allocation(), any::<u32>(), any::<u8>()).prop_map(|(host, size, generation, hooks)| {
+            Action::FailOver { host, size, generation, hooks }
+        }),
+        Just(Action::RecoverSync),
+        (host(), allocation(), any::<u32>()).prop_map(|(host, size, generation)| Action::Restart {
+            host,
+            size,
+            generation
+        }),
     ]
 }
 

@@ -4,3 +4,4 @@ mod migration;
 mod place;
 pub mod rack;
 mod shadow;
+mod takeover;

@@ -27,7 +27,9 @@ impl Rack {
     /// Would the decision break a rule now?
     pub(super) fn breaks_rule(&self, d: &Decision) -> bool {
         match d.action {
-            Action::Migrate { to } => self.rules.check(d.vm, Part::Primary, to, self).is_err(),
+            Action::Migrate { to } | Action::FailOver { host: to, .. } | Action::Restart { host: to, .. } => {
+                self.rules.check(d.vm, Part::Primary, to, self).is_err()
+            }
             Action::CreateShadow { host, .. } => self.rules.check(d.vm, Part::Shadow, host, self).is_err(),
             Action::PreAllocate { .. } | Action::GiveBack { .. } => self.rules.is_opted_out(d.vm),
             _ => false,

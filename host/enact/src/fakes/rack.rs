@@ -17,6 +17,7 @@ use foreshade_types::{
 
 use super::migration::{Transfer, Turn};
 use super::shadow::Guest;
+use super::takeover::{Old, Takeover, Tokens};
 use crate::{Hypervisor, Observed};
 
 /// Latencies and sizes of the simulated rack.
@@ -50,6 +51,18 @@ pub struct RackConfig {
     pub migration_finalise_ms: u64,
     /// And is kept for this long.
     pub rollback_window_ms: u64,
+    /// A guest that is asked to has shut down after this.
+    pub shutdown_ms: u64,
+    /// One that has not after this is cut off.
+    pub shutdown_limit_ms: u64,
+    /// Which takes this long, as does making sure that a lost host is off.
+    pub fence_ms: u64,
+    /// Each hook of a fail-over takes this long.
+    pub hook_ms: u64,
+    /// A shadow serves this long after it was given the write token.
+    pub promote_ms: u64,
+    /// A VM that is started anew serves after this.
+    pub cold_start_ms: u64,
     /// CPU that a migration takes on source and target while it copies.
     pub migration_cpu: Millicores,
     /// Power of an idle and of a full host.
@@ -72,6 +85,12 @@ impl Default for RackConfig {
             shadow_drain_ms: 10_000,
             migration_mib_s: 500,
             downtime_ms: 300,
+            shutdown_ms: 5_000,
+            shutdown_limit_ms: 20_000,
+            fence_ms: 5_000,
+            hook_ms: 2_000,
+            promote_ms: 2_000,
+            cold_start_ms: 90_000,
             migration_prepare_ms: 0,
             migration_verify_ms: 1_000,
             migration_finalise_ms: 1_000,
@@ -95,6 +114,10 @@ pub struct Demand {
     pub io_kbs: [f32; 4],
     /// `false`: the trace has no sample here; the demand is the last one known and the agent reports nothing.
     pub sampled: bool,
+    /// Its guest hangs: no heartbeat, no answer, and it does not shut down when it is asked to.
+    pub hangs: bool,
+    /// Requests that it answers with an error, percent.
+    pub error_percent: u64,
     /// Its owner has suspended or terminated it: it asks for nothing and is given nothing.
     pub stopped: bool,
     /// What goes wrong with the copy that its shadow holds: it lags, or is corrupt.
@@ -116,6 +139,8 @@ pub struct Totals {
     pub over_reserved_mc_ms: u128,
     /// Memory allocated (shadows included) and not granted, MiB-milliseconds.
     pub over_reserved_mib_ms: u128,
+    /// Milliseconds of VM time in which a VM that should run did not answer.
+    pub down_ms: u64,
     /// Migrations completed or under way.
     pub migrations: u64,
     /// Milliseconds of shadow time.
@@ -133,6 +158,7 @@ impl Totals {
         self.memory_contention_ms += o.memory_contention_ms;
         self.over_reserved_mc_ms += o.over_reserved_mc_ms;
         self.over_reserved_mib_ms += o.over_reserved_mib_ms;
+        self.down_ms += o.down_ms;
         self.migrations += o.migrations;
         self.shadow_ms += o.shadow_ms;
         self.energy_mw_ms += o.energy_mw_ms;
@@ -153,6 +179,13 @@ pub(super) struct Vm {
     pub(super) migration: Option<Transfer>,
     /// How the last migration ended.
     moved: Option<MovePhase>,
+    /// It does not run, though its owner wants it to.
+    down: bool,
+    takeover: Option<Takeover>,
+    tokens: Tokens,
+    /// Where it began to hang: what takes over does not.
+    hung_on: Option<HostId>,
+    hung: bool,
     demand: Demand,
     granted_mc_sum: u64,
     granted_mib_sum: u64,
@@ -162,6 +195,9 @@ pub(super) struct Vm {
 impl Vm {
     /// CPU asked of the primary and of the shadow, each capped by its allocation.
     fn requests(&self) -> (Millicores, Millicores) {
+        if self.down {
+            return (Millicores(0), Millicores(0));
+        }
         let share = self.shadow.as_ref().map_or(0, |s| u64::from(s.share_percent));
         let to_shadow = Millicores(self.demand.cpu.0 * share / 100);
         let size = self.shadow.as_ref().map_or(Millicores(0), |s| s.size.cpu);
@@ -169,15 +205,54 @@ impl Vm {
     }
 
     fn memory_request(&self) -> Mebibytes {
+        if self.down {
+            return Mebibytes(0);
+        }
         self.demand.memory.min(self.allocation.memory)
     }
 
     /// A migration comes a step further.
     fn turn(&mut self, turn: Turn) {
         match turn {
-            Turn::Switched(host) => self.host = host,
+            Turn::Switched(host) => {
+                self.tokens.moved(self.host, host);
+                self.host = host;
+            }
             Turn::Over(phase) => (self.migration, self.moved) = (None, Some(phase)),
         }
+    }
+
+    /// Its primary ends, and it goes on elsewhere.
+    fn take_over(
+        &mut self,
+        to: (HostId, Allocation),
+        hooks: u32,
+        boots: bool,
+        host_lost: bool,
+        now_ms: u64,
+        config: &RackConfig,
+    ) -> (OutcomeKind, u64) {
+        let old = match (host_lost, self.hangs()) {
+            (true, _) => Old::Lost,
+            (_, true) => Old::Hangs,
+            _ => Old::ShutsDown,
+        };
+        let t = Takeover::new(to, old, hooks, boots, now_ms, config);
+        let at = t.until_ms;
+        (self.takeover, self.down) = (Some(t), true);
+        (OutcomeKind::Applied, at)
+    }
+
+    /// Does its guest hang where it runs now?
+    fn hangs(&self) -> bool {
+        self.hung_on == Some(self.host)
+    }
+
+    /// Its new primary serves.
+    fn taken_over(&mut self, t: Takeover) {
+        (self.host, self.allocation, self.down) = (t.to, t.size, false);
+        (self.shadow, self.hung_on) = (None, None);
+        self.resizes.clear();
     }
 
     fn dirty_mib_s(&self) -> u64 {
@@ -197,6 +272,8 @@ pub struct Rack {
     vms: Vec<Vm>,
     now_ms: u64,
     totals: Totals,
+    /// Hosts that are lost.
+    lost: Vec<HostId>,
 }
 
 /// What one host was asked for in one sub-step.
@@ -219,13 +296,27 @@ impl Rack {
             shadow: None,
             migration: None,
             moved: None,
+            down: false,
+            takeover: None,
+            tokens: Tokens::new(host),
+            hung_on: None,
+            hung: false,
             demand: Demand::default(),
             granted_mc_sum: 0,
             granted_mib_sum: 0,
             substeps: 0,
         });
         let (rules, domains) = (Rules::default(), BTreeMap::new());
-        Self { config, hosts, rules, domains, vms: vms.collect(), now_ms: 0, totals: Totals::default() }
+        Self {
+            config,
+            hosts,
+            rules,
+            domains,
+            vms: vms.collect(),
+            now_ms: 0,
+            totals: Totals::default(),
+            lost: vec![],
+        }
     }
 
     /// The same, refusing what would break a rule. `domains`: what fails together, where a host is not alone.
@@ -250,13 +341,43 @@ impl Rack {
         Some((&v.template, v.shadow.as_ref().map(|s| &s.template)))
     }
 
-    /// Loses a host that carries shadows alone: its shadows fail. VMs on a lost host are not simulated yet.
+    /// Loses a host: its VMs stop, its shadows fail, and no copy there may write.
     pub fn lose(&mut self, host: HostId) {
-        self.vms
-            .iter_mut()
-            .filter_map(|v| v.shadow.as_mut())
-            .filter(|s| s.host == host)
-            .for_each(Guest::lose);
+        self.lost.push(host);
+        for v in &mut self.vms {
+            v.shadow.iter_mut().filter(|s| s.host == host).for_each(Guest::lose);
+            v.tokens.lose(host);
+            let hit = v.migration.as_ref().is_some_and(|m| m.from == host || m.to == host);
+            if let Some(turn) =
+                v.migration.as_mut().filter(|m| hit && m.to == host).and_then(Transfer::go_back)
+            {
+                v.turn(turn);
+            }
+            if hit {
+                v.turn(Turn::Over(if v.host == host { MovePhase::Failed } else { MovePhase::RolledBack }));
+            }
+            if v.takeover.take_if(|t| t.to == host).is_some() {
+                v.tokens.abandon(host, &self.lost);
+                (v.host, v.shadow) = (host, None);
+            }
+            v.down |= v.host == host;
+        }
+    }
+
+    /// The hosts that are lost.
+    pub fn lost(&self) -> &[HostId] {
+        &self.lost
+    }
+
+    /// Where copies of a VM hold a valid write token: one host, or none while it is handed over.
+    pub fn writers(&self, vm: VmId) -> Vec<HostId> {
+        self.vms.iter().find(|v| v.id == vm).map(|v| v.tokens.writers()).unwrap_or_default()
+    }
+
+    /// What a probe of each VM that runs finds: does it answer, and how many requests it fails, percent.
+    pub fn probe(&self) -> Vec<(VmId, bool, u64)> {
+        let runs = self.vms.iter().filter(|v| !v.down && !v.demand.stopped);
+        runs.map(|v| (v.id, !v.hangs(), v.demand.error_percent)).collect()
     }
 
     /// Somebody moves a VM by hand, at once and past every rule: what the appliance sees of it is a VM that is elsewhere.
@@ -303,6 +424,10 @@ impl Rack {
             if v.demand.stopped {
                 (v.demand.cpu, v.demand.memory, v.demand.sampled) = (Millicores(0), Mebibytes(0), false);
             }
+            if v.demand.hangs != v.hung {
+                v.hung_on = v.demand.hangs.then_some(v.host);
+            }
+            v.hung = v.demand.hangs;
             if let Some(s) = &mut v.shadow {
                 s.fault(v.demand.copy_fault, from_ms, &self.config);
             }
@@ -329,6 +454,10 @@ impl Rack {
             }
             if let Some(s) = &mut v.shadow {
                 s.settle(now_ms, &self.config);
+            }
+            if let Some(t) = v.takeover.take_if(|t| t.settle(&mut v.tokens, &self.lost, now_ms, &self.config))
+            {
+                v.taken_over(t);
             }
             let turns = v.migration.as_mut().map(|m| m.settle(now_ms, &self.config)).unwrap_or_default();
             for turn in turns {
@@ -369,6 +498,13 @@ impl Rack {
                 }
                 load[to].memory += v.memory_request().0;
             }
+            if let Some(t) = &v.takeover {
+                // Its shadow holds some of it already.
+                let held =
+                    v.shadow.as_ref().filter(|s| s.host == t.to).map_or(Mebibytes(0), |s| s.size.memory);
+                let to = self.slot(t.to);
+                load[to].memory += (t.size.memory - held).0;
+            }
         }
         load
     }
@@ -399,12 +535,15 @@ impl Rack {
             v.granted_mib_sum += memory;
             v.substeps += 1;
             if scored {
-                let cpu_short = granted * 100 < v.demand.cpu.0 * 99;
-                let memory_short = self.config.memory_contends && memory * 100 < v.demand.memory.0 * 99;
+                let cpu_short = !v.down && granted * 100 < v.demand.cpu.0 * 99;
+                let memory_short =
+                    self.config.memory_contends && !v.down && memory * 100 < v.demand.memory.0 * 99;
                 let shadow = v.shadow.as_ref().map(Guest::held).unwrap_or_default();
-                let own = if v.demand.stopped { Allocation::default() } else { v.allocation };
+                let down = !v.demand.stopped && (v.down || v.hangs());
+                let own = if v.demand.stopped || v.down { Allocation::default() } else { v.allocation };
                 let t = &mut self.totals;
                 t.vm_ms += if v.demand.stopped { 0 } else { step_ms };
+                t.down_ms += if down { step_ms } else { 0 };
                 t.contention_ms += if cpu_short || memory_short { step_ms } else { 0 };
                 t.cpu_contention_ms += if cpu_short { step_ms } else { 0 };
                 t.memory_contention_ms += if memory_short { step_ms } else { 0 };
@@ -447,8 +586,11 @@ impl Hypervisor for Rack {
             return refused(OutcomeKind::Precondition);
         }
         let free = match d.action {
-            Action::CreateShadow { host, .. } | Action::Migrate { to: host } => {
-                if !self.hosts.contains(&host) || host == d.observed_host {
+            Action::CreateShadow { host, .. }
+            | Action::Migrate { to: host }
+            | Action::FailOver { host, .. }
+            | Action::Restart { host, .. } => {
+                if !self.hosts.contains(&host) || self.lost.contains(&host) || host == d.observed_host {
                     return refused(OutcomeKind::Precondition);
                 }
                 self.free_memory(host)
@@ -456,7 +598,13 @@ impl Hypervisor for Rack {
             _ => Mebibytes(0),
         };
         let config = self.config;
+        let host_lost = self.lost.contains(&self.vms[i].host);
         let v = &mut self.vms[i];
+        if v.takeover.is_some()
+            || v.down && !matches!(d.action, Action::FailOver { .. } | Action::Restart { .. })
+        {
+            return refused(OutcomeKind::Precondition);
+        }
         let ready = v.shadow.as_ref().is_some_and(Guest::takes_shifts);
         match d.action {
             Action::PreAllocate { to } | Action::GiveBack { to } => {
@@ -501,6 +649,38 @@ impl Hypervisor for Rack {
                 Some(at) => (OutcomeKind::Applied, at),
                 None => refused(OutcomeKind::Precondition),
             },
+            Action::RecoverSync => match v.shadow.as_mut().and_then(|s| s.copy_anew(now_ms, &config)) {
+                Some(at) => (OutcomeKind::Applied, at),
+                None => refused(OutcomeKind::Precondition),
+            },
+            Action::FailOver { host, size, generation, hooks } => {
+                let size = Self::clamp(v, size);
+                let ready = v.shadow.as_ref().filter(|s| s.host == host && s.is_in_sync());
+                let Some(held) = ready.map(|s| s.size.memory) else {
+                    return refused(OutcomeKind::Precondition);
+                };
+                if free < size.memory - held {
+                    return refused(OutcomeKind::NoCapacity);
+                }
+                if v.migration.is_some() || v.tokens.begin(host, generation, now_ms).is_err() {
+                    return refused(OutcomeKind::Precondition);
+                }
+                v.take_over((host, size), hooks.count_ones(), false, host_lost, now_ms, &config)
+            }
+            Action::Restart { host, size, generation } => {
+                let size = Self::clamp(v, size);
+                if !v.down || v.migration.is_some() {
+                    return refused(OutcomeKind::Precondition);
+                }
+                if free < size.memory {
+                    return refused(OutcomeKind::NoCapacity);
+                }
+                if v.tokens.begin(host, generation, now_ms).is_err() {
+                    return refused(OutcomeKind::Precondition);
+                }
+                v.shadow = None;
+                v.take_over((host, size), 0, true, host_lost, now_ms, &config)
+            }
             Action::Migrate { to } => {
                 if v.migration.is_some() || v.shadow.is_some() {
                     return refused(OutcomeKind::Precondition);
@@ -521,7 +701,7 @@ impl Hypervisor for Rack {
     }
 
     fn observe(&self, host: HostId) -> Vec<Observed> {
-        let on_host = self.vms.iter().filter(|v| v.host == host);
+        let on_host = self.vms.iter().filter(|v| v.host == host && !v.down);
         on_host
             .map(|v| {
                 let n = v.substeps.max(1);

@@ -135,6 +135,22 @@ impl Guest {
         Allocation { cpu, memory: self.size.memory }
     }
 
+    /// Could it take over all load?
+    pub(super) fn is_in_sync(&self) -> bool {
+        self.takes_shifts() && self.copy == SyncState::CaughtUp
+    }
+
+    /// Makes a new copy; when it will be ready, which it never is while something keeps it from being good. `None` where there
+    /// is nothing to copy to.
+    pub(super) fn copy_anew(&mut self, now_ms: u64, config: &RackConfig) -> Option<u64> {
+        if !matches!(self.phase, Phase::Syncing | Phase::Warm | Phase::Ready | Phase::Active) {
+            return None;
+        }
+        (self.share_percent, self.pending) = (0, None);
+        (self.phase, self.until_ms) = self.syncing(now_ms, config);
+        Some(self.until_ms.saturating_add(config.shadow_warm_up_ms))
+    }
+
     /// As its host reports it: a shift counts once it is under way.
     pub(super) fn seen(&self) -> ShadowSeen {
         let phase = match self.pending {

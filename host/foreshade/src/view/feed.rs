@@ -126,9 +126,14 @@ pub(crate) fn what(d: &Decision) -> String {
             format!("{share_percent} % to its shadow, {}", size.cpu)
         }
         Action::Migrate { to } => format!("{} -> {to}", d.observed_host),
-        Action::ReleaseShadow | Action::SuspendShadow | Action::ResumeShadow | Action::ShiftBack { .. } => {
-            String::new()
+        Action::FailOver { host, size, generation, .. } | Action::Restart { host, size, generation } => {
+            format!("{} -> {host}, {}, token {generation}", d.observed_host, size.cpu)
         }
+        Action::ReleaseShadow
+        | Action::SuspendShadow
+        | Action::ResumeShadow
+        | Action::RecoverSync
+        | Action::ShiftBack { .. } => String::new(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use foreshade_appliance_core::{
-    Advice, Core, CoreConfig, CoreError, Effect, Event, HostEvent, HostSpec, RackSpec, Summary, VmSpec,
+    Advice, Core, CoreConfig, CoreError, Effect, Event, HostEvent, HostSpec, Probe, RackSpec, Summary, VmSpec,
 };
 use foreshade_enact::fakes::rack::{Rack, RackConfig, Totals};
 use foreshade_enact::{Desk, Hypervisor, Observed, ShadowSeen};
@@ -59,6 +59,10 @@ pub struct Step {
     pub orders: Vec<String>,
     /// How many VMs the forecast made a difference for.
     pub changed: foreshade_plan::Changed,
+    /// VMs for which no host has room, and what they need.
+    pub provision: Vec<(VmId, Allocation)>,
+    /// Where copies of each VM hold a write token, after the decisions.
+    pub writers: BTreeMap<VmId, Vec<HostId>>,
     /// VM-seconds of contention in the interval that ended here.
     pub contention_s: u64,
 }
@@ -92,6 +96,7 @@ fn core(script: &Script) -> Result<Core, ForecastError> {
         size: v.size,
         host: v.host,
         customer: v.customer,
+        care: v.care,
     };
     let config = CoreConfig {
         epoch: 1,
@@ -138,7 +143,8 @@ fn given(script: &Script, tick: u64) -> impl Iterator<Item = &super::ScriptOrder
 /// Sends a tick's samples to the core, as the agents of all hosts would; returns its plan.
 fn sample(core: &mut Core, rack: &Rack, tick: Tick) -> Result<(Option<Summary>, Vec<Decision>), RunError> {
     let (mut plan, mut sends) = (None, Vec::new());
-    for host in rack.hosts() {
+    let lost = rack.lost();
+    for host in rack.hosts().iter().filter(|h| !lost.contains(h)) {
         let batch = rows::batch(&rack.observe(*host))?;
         let rows = batch.rows() as u32;
         core.apply(Event::Telemetry { host: *host, tick, ipc: batch.encode()? })?;
@@ -172,6 +178,9 @@ pub fn run(script: &Script) -> Result<Run, RunError> {
             core.apply(Event::Host { host, tick, event })?;
         }
         let mut orders: Vec<_> = given(script, t).map(|o| o.give(&mut core, script)).collect();
+        let probe = |(vm, heartbeat, errors)| (vm, Probe { heartbeat, error_percent: Some(errors) });
+        let found = rack.probe().into_iter().map(probe).collect();
+        core.apply(Event::Probed { tick, found })?;
         let (plan, sends) = sample(&mut core, &rack, tick)?;
         let shadows = core.shadows().map(|(vm, s)| (vm, *s)).collect();
         let mut observed: Vec<_> = rack.hosts().iter().flat_map(|h| rack.observe(*h)).collect();
@@ -186,10 +195,12 @@ pub fn run(script: &Script) -> Result<Run, RunError> {
             let contention_s = (rack.totals().contention_ms - contention_ms) / 1000;
             contention_ms = rack.totals().contention_ms;
             let Summary { decisions, holds, unrelieved, advised, shadow_alerts, lapsed, changed, .. } = plan;
+            let provision = plan.provision;
             let name = |vm: VmId| &script.vms[vm.index()].name;
             let lapse =
                 |(vm, a): &(VmId, Action)| format!("approved, not wanted now: {} of {}", a.name(), name(*vm));
             orders.extend(lapsed.iter().map(lapse));
+            let writers = rack.vms().map(|vm| (vm, rack.writers(vm))).collect();
             steps.push(Step {
                 tick,
                 observed,
@@ -202,6 +213,8 @@ pub fn run(script: &Script) -> Result<Run, RunError> {
                 advised,
                 orders,
                 changed,
+                provision,
+                writers,
                 contention_s,
             });
         }
@@ -262,13 +275,17 @@ impl Run {
         lines.extend(
             s.shadow_alerts.iter().map(|(vm, a)| format!("alert: {}'s shadow: {}", name(*vm), a.text())),
         );
+        for (vm, needs) in &s.provision {
+            lines.push(format!("request for machines: {} needs {}", name(*vm), size(needs)));
+        }
         if s.contention_s > 0 {
             lines.push(format!("ran short: {} VM-seconds", s.contention_s));
         }
         if lines.is_empty() {
             return;
         }
-        let demand = s.observed.iter().zip(&self.script.vms).map(|(o, v)| {
+        let demand = s.observed.iter().map(|o| {
+            let v = &self.script.vms[o.vm.index()];
             let (used, short) = (o.cpu_used.0 as f64 / 1000.0, o.cpu_throttled.0 as f64 / 1000.0);
             let short = if short > 0.0 { format!(" (+{short:.2} short)") } else { String::new() };
             if o.sampled { format!("{} {used:.2}{short}", v.name) } else { format!("{} -", v.name) }
@@ -311,16 +328,22 @@ impl Run {
             let _ = writeln!(out, "advised, not sent: {advised}");
         }
         let _ = writeln!(out, "ran short: {} of {} VM-seconds", t.contention_ms / 1000, t.vm_ms / 1000);
+        if t.down_ms > 0 {
+            let _ = writeln!(out, "down: {} VM-seconds", t.down_ms / 1000);
+        }
         let hours = t.over_reserved_mc_ms as f64 / 3.6e9;
         let _ = writeln!(out, "over-reserved: {hours:.2} core-hours; migrations: {}", t.migrations);
     }
 }
 
+/// An allocation in words.
+fn size(x: &Allocation) -> String {
+    format!("{:.2} cores, {:.2} GiB", x.cpu.0 as f64 / 1000.0, x.memory.0 as f64 / 1024.0)
+}
+
 /// An action in words.
 fn words(a: &Action) -> String {
-    let of = |x: &Allocation| {
-        format!("{:.2} cores, {:.2} GiB", x.cpu.0 as f64 / 1000.0, x.memory.0 as f64 / 1024.0)
-    };
+    let of = size;
     let name = a.name();
     match a {
         Action::PreAllocate { to } | Action::GiveBack { to } => format!("{name} to {}", of(to)),
@@ -329,6 +352,13 @@ fn words(a: &Action) -> String {
         Action::ShiftTraffic { share_percent, size } => format!("{name} {share_percent} %, {}", of(size)),
         Action::ShiftBack { size } => format!("{name}, shadow keeps {}", of(size)),
         Action::Migrate { to } => format!("{name} to {to}"),
-        Action::SuspendShadow | Action::ResumeShadow => name.into(),
+        Action::SuspendShadow | Action::ResumeShadow | Action::RecoverSync => name.into(),
+        Action::FailOver { host, size, generation, hooks } => {
+            let hooks = if *hooks > 0 { format!(", {} hooks", hooks.count_ones()) } else { String::new() };
+            format!("{name} to {host}, {}, token {generation}{hooks}", of(size))
+        }
+        Action::Restart { host, size, generation } => {
+            format!("{name} on {host}, {}, token {generation}", of(size))
+        }
     }
 }

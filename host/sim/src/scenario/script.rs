@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use foreshade_appliance_core::Care;
 use foreshade_enact::fakes::rack::Demand;
+use foreshade_plan::failover::{Criterion, Hook, WhenError};
 use foreshade_plan::{Mode, Policy};
 use foreshade_types::{Action, HostId, Mebibytes, Millicores, Pool, Scope, SyncState, Tick, VmSize};
 use thiserror::Error;
@@ -89,6 +91,12 @@ pub struct VmScript {
     pub corrupt: Vec<Part>,
     /// Whose it is.
     pub customer: Option<u32>,
+    /// What its owner wants when it fails.
+    pub care: Care,
+    /// When its guest hangs.
+    pub silent: Vec<Part>,
+    /// Requests that it answers with an error, percent.
+    pub errors: Series,
     /// Where it may run.
     pub rules: VmRules,
 }
@@ -104,6 +112,8 @@ impl VmScript {
             io_kbs: [f32::NAN; 4],
             sampled: !self.missing.iter().any(|p| p.has(tick.0)),
             stopped: self.stopped.iter().any(|p| p.has(tick.0)),
+            hangs: self.silent.iter().any(|p| p.has(tick.0)),
+            error_percent: self.errors.at(tick.0) as u64,
             copy_fault: match () {
                 () if self.corrupt.iter().any(|p| p.has(tick.0)) => Some(SyncState::Corrupt),
                 () if self.behind.iter().any(|p| p.has(tick.0)) => Some(SyncState::Behind),
@@ -292,6 +302,12 @@ impl Script {
             "bandwidth" => self.bandwidth_mib_s = w.number("the bandwidth")?,
             "host" => self.host_line(w)?,
             "policy" => self.policy_line(w)?,
+            "failover" => self.failover_line(w)?,
+            "hook" => {
+                let (name, limit_s) = (w.word("the hook's name")?.to_owned(), w.number("its limit")?);
+                self.policy.failover.hook.push(Hook { name, limit_s });
+                self.policy.check().map_err(|e| e.to_string())?;
+            }
             "vm" => self.vm_line(w)?,
             _ => {
                 let Some(vm) = self.vms.last_mut() else {
@@ -305,6 +321,10 @@ impl Script {
                     "stopped" => vm.stopped.push(w.part()?),
                     "behind" => vm.behind.push(w.part()?),
                     "corrupt" => vm.corrupt.push(w.part()?),
+                    "silent" => vm.silent.push(w.part()?),
+                    "errors" => vm.errors.0.push(w.series("errors")?),
+                    "priority" => vm.care.failover_priority = w.number("the priority")?,
+                    "max-downtime" => vm.care.max_downtime_s = Some(w.number("the seconds")?),
                     "customer" => vm.customer = Some(w.number("the customer")?),
                     _ => Self::rule(&mut vm.rules, key, w)?,
                 }
@@ -381,6 +401,21 @@ impl Script {
         Ok(())
     }
 
+    /// `failover none` or `failover NAME if RULE`: instead of, or beside, the criteria there are.
+    fn failover_line(&mut self, w: &mut Words<'_>) -> Parsed<()> {
+        let name = w.word("the criterion's name")?.to_owned();
+        if name == "none" {
+            self.policy.failover.when.clear();
+            return Ok(());
+        }
+        w.keyword("if")?;
+        let rule: Vec<_> = w.0.by_ref().collect();
+        let when = rule.join(" ").parse().map_err(|e: WhenError| e.to_string())?;
+        self.policy.failover.when.retain(|c| c.name != name);
+        self.policy.failover.when.push(Criterion { name, when });
+        Ok(())
+    }
+
     /// Any number or switch of the policy by its name, as in a configuration file.
     fn policy_line(&mut self, w: &mut Words<'_>) -> Parsed<()> {
         let key = w.word("the policy's key")?;
@@ -390,7 +425,11 @@ impl Script {
             () => w.number::<u64>(key)?.into(),
         };
         let mut json = serde_json::to_value(&self.policy).map_err(|e| e.to_string())?;
-        json[key] = value;
+        // `failover.cool_down_ticks` is a key of a table.
+        match key.split_once('.') {
+            Some((table, key)) => json[table][key] = value,
+            None => json[key] = value,
+        }
         self.policy = serde_json::from_value(json).map_err(|e| format!("policy: {e}"))?;
         self.policy.check().map_err(|e| e.to_string())
     }
@@ -416,6 +455,9 @@ impl Script {
             behind: vec![],
             corrupt: vec![],
             customer: None,
+            care: Care::default(),
+            silent: vec![],
+            errors: Series::default(),
             rules: VmRules::default(),
         });
         Ok(())

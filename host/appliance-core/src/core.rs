@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use foreshade_accel::Engine;
+use foreshade_accel::{AccelError, Engine};
 use foreshade_forecast::outlook::HOURS;
+use foreshade_forecast::paths::PathSum;
 use foreshade_forecast::seasonal::{SeasonalForecast, SeasonalState};
 use foreshade_forecast::{Fleet, FleetConfig, ForecastError, Held, ResourceScore, Scorer, SeriesProfile};
 use foreshade_plan::lifecycle::{Alert as ShadowAlert, Event as LifeEvent, Shadow};
 use foreshade_plan::migrate::Bandwidth;
 use foreshade_plan::{
-    Changed, HostView, PlanInput, PlanReport, Planned, Verdict, changed, needed_shadows, plan,
+    Changed, HostView, PlanInput, PlanReport, Planned, Verdict, candidates, changed, needed_shadows, plan,
+    wanted,
 };
 use foreshade_telemetry::{Arena, History, Sealed};
 use foreshade_types::{
@@ -21,6 +23,7 @@ use foreshade_wire::{Column, Row, TelemetryView};
 use thiserror::Error;
 
 use crate::alerts::Alerts;
+use crate::chance::{Chances, GuardBand};
 use crate::exclude::{Excluded, Exclusion};
 use crate::fleet_state::{FleetState, VmState, demand};
 use crate::guarded::{self, Probe};
@@ -28,7 +31,7 @@ use crate::hazard::HostHazard;
 use crate::journal;
 use crate::operator::{Advice, OperatorState, Order, OrderRecord};
 use crate::outlook::Ahead;
-use crate::planning::{Forecasts, PEAK, Scene, show};
+use crate::planning::{Forecasts, HALF, HOUR, PEAK, STEP, Scene, show};
 use crate::{Alert, AnomalyReport, CoreConfig, FollowLine, HostEvent, OutlookReport, RackLoad, Record};
 
 /// Values per VM and tick in the arena: every measured column of the wire.
@@ -153,6 +156,15 @@ pub enum CoreError {
         #[source]
         source: ForecastError,
     },
+    /// Moves could not be scored.
+    #[error("moves of tick {tick}: {source}")]
+    Score {
+        /// When.
+        tick: Tick,
+        /// What.
+        #[source]
+        source: AccelError,
+    },
     /// A peer spoke of something that cannot be.
     #[error("{0}")]
     Protocol(String),
@@ -169,6 +181,9 @@ pub struct Core {
     forecasts: Vec<SeriesForecast>,
     scorer: Scorer,
     ahead: Ahead,
+    chances: Chances,
+    /// Memory of the sums of hosts.
+    sums: Vec<PathSum>,
     hazard: HostHazard,
     /// Hosts that were said to have failed.
     down: BTreeSet<HostId>,
@@ -238,6 +253,7 @@ impl Core {
         let of_series = config.resources.iter().flat_map(|r| std::iter::repeat_n(*r, vms)).collect();
         let (peak, step, half, hour) = horizon_steps(config.cadence_s);
         let scorer = Scorer::new(of_series, &Self::horizons(config.cadence_s), &[step, half, hour]);
+        let keys = config.vms.iter().map(|v| foreshade_forecast::key(&v.name)).collect();
         let classes = config.vms.iter().map(|v| v.size.into()).collect::<Vec<_>>();
         let scorer = scorer.by_class(classes.repeat(config.resources.len()));
         Self {
@@ -248,6 +264,8 @@ impl Core {
             forecasts: Vec::new(),
             scorer,
             ahead: Ahead::new(&config, peak as usize),
+            chances: Chances::new(keys, peak as usize),
+            sums: Vec::new(),
             hazard: HostHazard::new(&config),
             down: BTreeSet::new(),
             excluded: Excluded::default(),
@@ -319,12 +337,17 @@ impl Core {
 
     /// What racks and hosts will need, and how good earlier forecasts of it were.
     pub fn outlook(&self) -> OutlookReport {
-        self.ahead.report(&self.hazard.report(self.sealed))
+        self.ahead.report(&self.hazard.report(self.sealed), &self.guard_bands())
     }
 
     /// A VM 1 h, 6 h and 24 h ahead, in percent of its size, and how far its days and weeks are known; `None` = no such VM.
     pub fn vm_outlook(&self, vm: VmId) -> Option<(SeasonalState, [SeasonalForecast; HOURS.len()])> {
         self.ahead.vm(vm)
+    }
+
+    /// How far the bounds of each host are stretched, from how often they held.
+    pub fn guard_bands(&self) -> BTreeMap<HostId, GuardBand> {
+        self.chances.guards()
     }
 
     /// Anomalies so far.
@@ -575,8 +598,9 @@ impl Core {
         if self.decides_at(tick) {
             let _hop = tracing::info_span!("plan::plan", tick = tick.0).entered();
             let mut advised = Vec::new();
+            self.draw_paths();
             for rack in 0..self.config.racks.len() {
-                self.plan_rack(tick, rack, &mut summary, &mut advised, out);
+                self.plan_rack(tick, rack, &mut summary, &mut advised, out)?;
             }
             let sent: Vec<_> = summary.decisions.iter().map(|d| (d.vm, d.action)).collect();
             summary.lapsed = self.operator.planned(tick, advised, &sent);
@@ -627,6 +651,7 @@ impl Core {
         let cpu = sealed.column(Column::CpuUsedMc as usize).iter();
         let throttled = sealed.column(Column::CpuThrottledMc as usize);
         self.history.push(cpu.zip(throttled).enumerate().map(|(vm, (u, t))| kept(vm, demand(*u, *t))));
+        self.chances.tick(&self.history);
         let (first, resources) = (self.config.first_decision, &self.config.resources);
         self.alerted = self.alerts.tick(tick, first, resources, &self.points, fleet);
         let series = self.points.len();
@@ -644,6 +669,16 @@ impl Core {
         Ok(())
     }
 
+    /// Sample paths of every VM from its newest forecast.
+    fn draw_paths(&mut self) {
+        let cpu = self.config.resources.iter().position(|r| *r == Resource::Cpu);
+        let n = self.fleet.0.len();
+        let Some(cpu) = cpu.and_then(|i| self.forecasts.get(i * n..(i + 1) * n)) else { return };
+        let (_, next, half, hour) = horizon_steps(self.config.cadence_s);
+        let whole = self.fleet.0.iter().map(|s| s.size.cpu.0);
+        self.chances.draw(cpu, &[(STEP, next), (HALF, half), (HOUR, hour)], whole);
+    }
+
     fn plan_rack(
         &mut self,
         tick: Tick,
@@ -651,14 +686,14 @@ impl Core {
         summary: &mut Summary,
         advised: &mut Vec<(RackId, Planned, HoldReason)>,
         out: &mut Vec<Effect>,
-    ) {
+    ) -> Result<(), CoreError> {
         let n = self.fleet.0.len();
         let spec = &self.config.racks[rack];
         let of = |r: Resource| {
             let i = self.config.resources.iter().position(|x| *x == r)?;
             self.forecasts.get(i * n..(i + 1) * n)
         };
-        let Some(cpu) = of(Resource::Cpu) else { return };
+        let Some(cpu) = of(Resource::Cpu) else { return Ok(()) };
         let (peak_steps, next_steps, _, hour_steps) = horizon_steps(self.config.cadence_s);
         let scene = Scene {
             config: &self.config,
@@ -667,10 +702,10 @@ impl Core {
             history: &self.history,
             down: &self.down,
             forecasts: Forecasts { cpu, memory: of(Resource::Memory) },
-            peak_steps: peak_steps as usize,
+            chances: &self.chances,
             hour_steps: hour_steps as usize,
         };
-        let mut view = scene.rack(spec);
+        let mut view = scene.rack(spec, std::mem::take(&mut self.sums));
         let moving = view.vms.iter().filter(|v| v.migrating).count() as u32;
         let migrations_left = self.config.policy.migrations_left(moving);
         // What reasons name as the horizon of a resize: 5 s, not the 1 s between fast samples.
@@ -690,10 +725,23 @@ impl Core {
             bandwidth_mib_s: self.bandwidth.mib_s(&self.config.policy),
             peak_s: peak_steps * self.config.cadence_s,
             hour_s: hour_steps * self.config.cadence_s,
+            shortlist: &[],
         };
+        let (input, policy) = (PlanInput { vms: &view.vms, ..rack }, &self.config.policy);
+        let engine = self.forecaster.engine_mut();
+        let shortlist = self
+            .chances
+            .shortlist(&input, policy, &wanted(&input, policy), &mut view.sums, engine)
+            .map_err(|source| CoreError::Score { tick, source })?;
+        let rack = PlanInput { shortlist: &shortlist, ..rack };
         let input = PlanInput { vms: &view.vms, ..rack };
-        let scores = scene.scores(&input, &view);
-        let needed = needed_shadows(&input, &scores, &self.config.policy);
+        let queries = candidates(&input, policy);
+        let scores: Vec<_> = queries.iter().map(|q| self.chances.score(&input, &mut view.sums, q)).collect();
+        let needed = needed_shadows(&input, &scores, policy);
+        let (carried, known) = (view.carried(), view.known());
+        for (i, h) in hosts.iter().enumerate() {
+            self.chances.learn(tick, h.id, h.peak, known[i].then_some(h.load.0), carried[i]);
+        }
         for vm in needed {
             self.fleet.0[vm.index()].shadow_event(LifeEvent::Needed, tick, &self.config);
             if let Ok(i) = view.vms.binary_search_by_key(&vm, |v| v.id) {
@@ -738,6 +786,8 @@ impl Core {
             *seq += 1;
         }
         self.follow_plan(tick, &report, &summary.decisions[first..], out);
+        self.sums = view.sums;
+        Ok(())
     }
 
     fn outcomes(

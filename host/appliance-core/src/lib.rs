@@ -12,6 +12,7 @@
 //! (tick, rack, seq), decision numbers derive from the epoch and a count per rack.
 
 mod alerts;
+mod chance;
 mod config;
 mod core;
 mod exclude;
@@ -25,6 +26,7 @@ mod outlook;
 mod planning;
 
 pub use alerts::{Alert, AnomalyReport, FALSE_ALARMS_PER_VM_DAY, KindReport};
+pub use chance::{GuardBand, HeldBounds};
 pub use config::{Care, CoreConfig, HostSpec, RackSpec, VmSpec};
 pub use core::{Core, CoreError, Effect, Event, Summary};
 pub use exclude::{Exclusion, Whose};

@@ -12,7 +12,7 @@ use foreshade_types::{HostId, Millicores, Quantiles, RackId, Tick, VmId};
 use serde::{Deserialize, Serialize};
 
 use crate::fleet_state::FleetState;
-use crate::{CoreConfig, HazardReport};
+use crate::{CoreConfig, GuardBand, HazardReport};
 
 /// Quantiles of a load, millicores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +74,9 @@ pub struct LoadReport {
     /// How likely the host is to fail; absent as long as no failure of any host was reported.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub hazard: Option<HazardReport>,
+    /// How far a host's bounds of the next 30 min are stretched, and how often they held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard_band: Option<GuardBand>,
 }
 
 /// How good forecasts of sums were.
@@ -249,7 +252,11 @@ impl Ahead {
         self.vms.state(vm.index()).zip(self.vms.tell(vm.index()))
     }
 
-    pub(crate) fn report(&self, hazard: &BTreeMap<HostId, HazardReport>) -> OutlookReport {
+    pub(crate) fn report(
+        &self,
+        hazard: &BTreeMap<HostId, HazardReport>,
+        guards: &BTreeMap<HostId, GuardBand>,
+    ) -> OutlookReport {
         let of = |i: usize, peak_30min: Option<LoadMc>| {
             let unit_mc = self.unit_mc(i);
             let hour = |f: &SeasonalForecast| {
@@ -262,6 +269,7 @@ impl Ahead {
                 peak_30min,
                 state: self.sums.state(i).map(|s| s.to_string()).unwrap_or_default(),
                 hazard: self.hosts.get(i).and_then(|h| hazard.get(h)).cloned(),
+                guard_band: self.hosts.get(i).and_then(|h| guards.get(h)).copied(),
                 hours: self.told.get(i).iter().flat_map(|t| t.iter().map(hour)).collect(),
             }
         };

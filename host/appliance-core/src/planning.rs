@@ -3,17 +3,20 @@
 use std::collections::BTreeSet;
 
 use foreshade_forecast::aggregate::SumPath;
-use foreshade_plan::{Bound, HostView, MoveQuery, MoveScore, PlanInput, VmForecast, VmView, candidates};
+use foreshade_forecast::paths::PathSum;
+use foreshade_plan::{Bound, HostView, VmForecast, VmView};
 use foreshade_telemetry::History;
-use foreshade_types::{HostId, Quantiles, Readiness, SeriesForecast, Tick, VmId};
+use foreshade_types::{HostId, Mebibytes, Millicores, Quantiles, Readiness, SeriesForecast, Tick, VmId};
 use foreshade_wire::Flags;
 
+use crate::chance::Chances;
 use crate::fleet_state::{FleetState, VmState};
 use crate::{CoreConfig, HostSpec, RackSpec};
 
 /// Which of a series' horizons are which: peak, next sample, 30 min, 1 h.
 pub(crate) const PEAK: usize = 0;
 pub(crate) const STEP: usize = 1;
+pub(crate) const HALF: usize = 2;
 pub(crate) const HOUR: usize = 3;
 
 /// The forecasts of one tick by resource, then VM.
@@ -31,7 +34,7 @@ pub(crate) struct Scene<'a> {
     /// Hosts that were said to have failed.
     pub(crate) down: &'a BTreeSet<HostId>,
     pub(crate) forecasts: Forecasts<'a>,
-    pub(crate) peak_steps: usize,
+    pub(crate) chances: &'a Chances,
     pub(crate) hour_steps: usize,
 }
 
@@ -39,28 +42,48 @@ pub(crate) struct Scene<'a> {
 pub(crate) struct RackScene {
     pub(crate) vms: Vec<VmView>,
     pub(crate) hosts: Vec<HostView>,
-    /// Aligned CPU demand of each host, millicores, oldest first.
-    sums: Vec<SumPath>,
+    /// CPU that each host may need, millicores, over all paths.
+    pub(crate) sums: Vec<PathSum>,
 }
 
 impl Scene<'_> {
     /// The rack's VMs and hosts as the planner sees them.
-    pub(crate) fn rack(&self, rack: &RackSpec) -> RackScene {
+    pub(crate) fn rack(&self, rack: &RackSpec, spare: Vec<PathSum>) -> RackScene {
         let on_rack = |h: HostId| rack.hosts.binary_search_by_key(&h, |s| s.id).ok();
         let ids = (0..self.fleet.0.len()).filter(|i| on_rack(self.fleet.0[*i].host).is_some());
         let vms: Vec<_> = ids.map(|i| self.vm(VmId(i as u32), &self.fleet.0[i])).collect();
+        let mut sums = self.chances.nothing(spare, rack.hosts.len());
         let samples = vms.iter().map(|v| self.history.of(v.id.index()).len()).max().unwrap_or(0);
-        let mut sums = vec![SumPath::new(samples); rack.hosts.len()];
+        let mut past = vec![SumPath::new(samples); rack.hosts.len()];
+        let mut add = |vm: VmId, host: usize, percent: u64| {
+            sums[host].change(self.chances.part(vm, percent as i32));
+            past[host].add_percent(self.history.of(vm.index()), percent as i64);
+        };
         for v in &vms {
             let away = v.away_percent();
             if let Some(i) = on_rack(v.host) {
-                sums[i].add_percent(self.history.of(v.id.index()), 100 - away as i64);
+                add(v.id, i, 100 - away);
             }
-            if let Some(i) = v.shadow.and_then(|s| on_rack(s.place.host)) {
-                sums[i].add_percent(self.history.of(v.id.index()), away as i64);
+            if let Some(i) = v.shadow.filter(|_| away > 0).and_then(|s| on_rack(s.place.host)) {
+                add(v.id, i, away);
             }
         }
-        let hosts = rack.hosts.iter().zip(&sums).map(|(spec, sum)| self.host(spec, sum, &vms)).collect();
+        let mut hosts: Vec<_> = rack.hosts.iter().map(|spec| self.host(spec)).collect();
+        for v in &vms {
+            let away = v.away_percent();
+            if let Some(h) = on_rack(v.host).map(|i| &mut hosts[i]) {
+                h.load += Millicores(v.cpu_demand.0 * (100 - away) / 100);
+                h.memory_load += v.memory_demand;
+            }
+            if let Some((h, s)) = v.shadow.and_then(|s| Some((&mut hosts[on_rack(s.place.host)?], s))) {
+                h.load += Millicores(v.cpu_demand.0 * away / 100);
+                h.memory_load += s.size.memory;
+            }
+        }
+        for ((h, sum), past) in hosts.iter_mut().zip(&mut sums).zip(&past) {
+            h.peak = self.chances.peak(h.id, sum, &[]);
+            h.hour = Bound::from_units(&past.step(self.hour_steps));
+        }
         RackScene { vms, hosts, sums }
     }
 
@@ -100,58 +123,51 @@ impl Scene<'_> {
         }
     }
 
-    fn host(&self, spec: &HostSpec, sum: &SumPath, vms: &[VmView]) -> HostView {
-        let of = |v: &VmView| match v.shadow {
-            Some(s) if s.place.host == spec.id => v.away_percent(),
-            _ if v.host == spec.id => 100 - v.away_percent(),
-            _ => 0,
-        };
-        let memory = |v: &VmView| {
-            let shadow = v.shadow.filter(|s| s.place.host == spec.id).map(|s| s.size.memory);
-            let primary = (v.host == spec.id).then_some(v.memory_demand);
-            shadow.unwrap_or_default() + primary.unwrap_or_default()
-        };
-        let load = vms.iter().map(|v| v.cpu_demand.0 * of(v) / 100).sum();
+    /// A host that carries nothing.
+    fn host(&self, spec: &HostSpec) -> HostView {
         HostView {
             id: spec.id,
             cpu: spec.cpu,
             memory: spec.memory,
-            load: foreshade_types::Millicores(load),
-            memory_load: vms.iter().map(memory).sum(),
-            peak: Bound::from_units(&sum.peak(self.peak_steps)),
-            hour: Bound::from_units(&sum.step(self.hour_steps)),
+            load: Millicores(0),
+            memory_load: Mebibytes(0),
+            peak: Bound::default(),
+            hour: Bound::default(),
             pool: spec.pool,
             domain: spec.domain,
             up: !self.down.contains(&spec.id),
         }
     }
+}
 
-    /// Answers the planner's what-ifs from aligned histories, so that peaks that coincide count.
-    pub(crate) fn scores(&self, input: &PlanInput<'_>, scene: &RackScene) -> Vec<MoveScore> {
-        let queries = candidates(input, &self.config.policy);
-        queries.iter().map(|q| self.score(input, scene, q)).collect()
+impl RackScene {
+    /// Who runs on each host and how much of each, as one number per host: bounds of before a move are about something else.
+    pub(crate) fn carried(&self) -> Vec<u64> {
+        let mut out = vec![crate::journal::FOLD; self.hosts.len()];
+        let slot = |h: HostId| self.hosts.binary_search_by_key(&h, |x| x.id).ok();
+        for v in &self.vms {
+            let away = v.away_percent();
+            let there = v.shadow.filter(|_| away > 0).map(|s| (s.place.host, away));
+            for (host, percent) in [(v.host, 100 - away)].into_iter().chain(there) {
+                if let Some(i) = slot(host) {
+                    out[i] = (out[i] ^ (u64::from(v.id.0) << 8 | percent)).wrapping_mul(0x0100_0000_01b3);
+                }
+            }
+        }
+        out
     }
 
-    fn score(&self, input: &PlanInput<'_>, scene: &RackScene, q: &MoveQuery) -> MoveScore {
-        let slot = |h: HostId| scene.hosts.binary_search_by_key(&h, |x| x.id).ok();
-        let vm = input.vms.binary_search_by_key(&q.vm, |v| v.id).ok().map(|i| &input.vms[i]);
-        let from = vm.and_then(|v| match (q.back, v.shadow) {
-            (true, Some(s)) => slot(s.place.host),
-            (true, None) => None,
-            (false, _) => slot(v.host),
-        });
-        let (Some(from), Some(to)) = (from, slot(q.to)) else {
-            // No such move: a peak that fits nowhere.
-            let never = Bound { q50: u64::MAX, q90: u64::MAX, q95: u64::MAX, q99: u64::MAX };
-            return MoveScore { source: never, target: never };
-        };
-        let percent = i64::from(q.share_percent);
-        let (mut source, mut target) = (scene.sums[from].clone(), scene.sums[to].clone());
-        let history = self.history.of(q.vm.index());
-        source.add_percent(history, -percent);
-        target.add_percent(history, percent);
-        let peak = |s: &SumPath| Bound::from_units(&s.peak(self.peak_steps));
-        MoveScore { source: peak(&source), target: peak(&target) }
+    /// Is the newest demand of everything on each host known?
+    pub(crate) fn known(&self) -> Vec<bool> {
+        let mut out = vec![true; self.hosts.len()];
+        for v in self.vms.iter().filter(|v| v.stale_ticks > 0) {
+            for host in [Some(v.host), v.shadow.map(|s| s.place.host)].into_iter().flatten() {
+                if let Ok(i) = self.hosts.binary_search_by_key(&host, |x| x.id) {
+                    out[i] = false;
+                }
+            }
+        }
+        out
     }
 }
 

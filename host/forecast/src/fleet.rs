@@ -150,6 +150,11 @@ impl Fleet {
         self.learned.then_some(&self.engine)
     }
 
+    /// The same devices for work of others between two steps, also where the LSTM is silent.
+    pub fn engine_mut(&mut self) -> &mut Engine {
+        &mut self.engine
+    }
+
     /// The forecasts of the newest tick; cold ones before the first.
     pub fn latest(&self) -> &[SeriesForecast] {
         &self.out

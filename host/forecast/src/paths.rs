@@ -19,8 +19,8 @@ use foreshade_types::{LEVELS, Quantiles};
 
 use crate::quantile::{at_levels, sorted};
 
-/// At most this many draws: their number must fit beside a value and a tie-breaker in a sorting key.
-pub const DRAWS_MAX: usize = 1 << 16;
+/// At most this many draws: a draw is named by a byte, and the kernel that scores moves takes as many.
+pub const DRAWS_MAX: usize = 256;
 
 /// The forecast of one VM some steps ahead, in the unit of the draws (millicores).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,15 +32,25 @@ pub struct Ahead {
 }
 
 /// Draws of many VMs, `draws x steps` each and contiguous: `[k * steps + step - 1]`, whole units, none negative.
+///
+/// Memory per VM: five bytes per draw and step, 4 kB for 138 draws of six steps.
 #[derive(Debug, Clone)]
 pub struct Paths {
     draws: usize,
     steps: usize,
+    /// Samples per step.
+    stride: usize,
+    /// The draw of the oldest instant: the next one that comes takes its place.
+    turn: usize,
     /// Per draw in ascending order: which two levels it lies between, and how far from the first to the second.
     levels: Vec<(usize, f32)>,
+    /// Per VM and step: its draws by what the VM rose by from each, those that are known first.
+    order: Vec<u8>,
+    /// How many of them are known.
+    known: Vec<u16>,
     values: Vec<f32>,
-    known: Vec<u64>,
-    unknown: Vec<u64>,
+    sorting: Vec<u64>,
+    ascending: Vec<f32>,
 }
 
 impl Paths {
@@ -53,11 +63,31 @@ impl Paths {
         Self {
             draws,
             steps,
+            stride: 1,
+            turn: 0,
             levels: levels(draws),
+            order: vec![0; vms * draws * steps],
+            known: vec![0; vms * steps],
             values: vec![0.0; vms * draws * steps],
-            known: Vec::with_capacity(draws),
-            unknown: Vec::with_capacity(draws),
+            sorting: Vec::with_capacity(draws),
+            ascending: vec![0.0; draws],
         }
+    }
+
+    /// The same, a step every `stride` samples, at least 1.
+    pub fn every(mut self, stride: usize) -> Self {
+        self.stride = stride.max(1);
+        self
+    }
+
+    /// Draws per VM.
+    pub fn draws(&self) -> usize {
+        self.draws
+    }
+
+    /// Steps per draw.
+    pub fn steps(&self) -> usize {
+        self.steps
     }
 
     /// The draws of a VM.
@@ -69,50 +99,110 @@ impl Paths {
         &self.values[vm * n..(vm + 1) * n]
     }
 
-    /// Draws a VM anew. `history` ends now for every VM, NaN = missing; `ahead` is by step, ascending, and linear between
-    /// the steps it has. `key` is the VM's own ([`crate::key`]): it puts instants in order that the history does not,
-    /// because they are equal or not known, and makes them nobody else's: what is not known goes with nothing.
+    /// Draws a VM anew. `history` ends now for every VM, NaN = missing; `ahead` is by step in samples, ascending, and linear
+    /// between the steps it has. `key` is the VM's own ([`crate::key`]): it puts instants in order that the history does
+    /// not, because they are equal or not known, and makes them nobody else's: what is not known goes with nothing.
     ///
     /// # Panics
     /// If there is no such VM.
     pub fn draw(&mut self, vm: usize, key: u64, history: &[f32], ahead: &[Ahead]) {
-        let first = vm * self.draws * self.steps;
         for step in 1..=self.steps {
-            let q = at_step(ahead, step as u32);
-            self.rank(key, history, step);
-            let n = (self.known.len() as u64, self.unknown.len() as u64);
+            self.sort(vm, key, history, step);
+        }
+        self.fill(vm, ahead);
+    }
+
+    /// All histories are one sample longer: the oldest instant makes room for a new one. Each VM must [`Self::follow`].
+    pub fn turn(&mut self) {
+        self.turn = (self.turn + 1) % self.draws;
+    }
+
+    /// Puts the instant that came with the last [`Self::turn`] in its place among the others, which is what sorting anew
+    /// would give. The VM has been drawn or followed at every turn before.
+    ///
+    /// # Panics
+    /// If there is no such VM.
+    pub fn follow(&mut self, vm: usize, key: u64, history: &[f32]) {
+        // The newest instant takes the name of the one that left.
+        let k = if self.turn == 0 { self.draws - 1 } else { self.turn - 1 };
+        for step in 1..=self.steps {
+            let (row, at) = self.row(vm, step);
+            let place = |k: usize| self.place(key, history, step, k);
+            let (newest, was_known) = (place(k), self.known[at] as usize);
+            let mut order: [u8; DRAWS_MAX] = [0; DRAWS_MAX];
+            let order = &mut order[..self.draws];
+            order.copy_from_slice(&self.order[row.clone()]);
+            let Some(left) = order.iter().position(|o| usize::from(*o) == k) else { continue };
+            order.copy_within(left + 1.., left);
+            let rest = order.len() - 1;
+            let to = order[..rest].partition_point(|o| place(usize::from(*o)) < newest);
+            order.copy_within(to..rest, to + 1);
+            order[to] = k as u8;
+            self.order[row].copy_from_slice(order);
+            let known = was_known - usize::from(left < was_known) + usize::from(newest < UNKNOWN);
+            self.known[at] = known as u16;
+        }
+    }
+
+    /// Gives every draw its value, as far up the forecast as its instant stands among the others.
+    ///
+    /// # Panics
+    /// If there is no such VM.
+    pub fn fill(&mut self, vm: usize, ahead: &[Ahead]) {
+        for step in 1..=self.steps {
+            let q = at_step(ahead, (step * self.stride) as u32);
+            for (v, &(level, part)) in self.ascending.iter_mut().zip(&self.levels) {
+                let v_at = q[level] + part * (q[level + 1] - q[level]);
+                // To the nearest whole; far below 2^24, where the half added would be lost.
+                *v = (v_at.max(0.0) + 0.5) as u32 as f32;
+            }
+            let (row, at) = self.row(vm, step);
+            let (known, unknown) = self.order[row].split_at(self.known[at] as usize);
+            let first = vm * self.draws * self.steps + step - 1;
+            let n = (known.len(), unknown.len());
             let (mut i, mut j) = (0, 0);
-            for &(level, part) in &self.levels {
+            for &value in &self.ascending {
                 // The unknown are spread evenly over the known: the middle of each in its own list comes in order.
                 let of_known = j == n.1 || i < n.0 && (2 * i + 1) * n.1 <= (2 * j + 1) * n.0;
-                let entry = if of_known { self.known[i as usize] } else { self.unknown[j as usize] };
+                let k = usize::from(if of_known { known[i] } else { unknown[j] });
                 (i, j) = if of_known { (i + 1, j) } else { (i, j + 1) };
-                let k = (entry & 0xffff) as usize;
-                let value = q[level] + part * (q[level + 1] - q[level]);
-                self.values[first + k * self.steps + step - 1] = value.max(0.0).round();
+                self.values[first + k * self.steps] = value;
             }
         }
     }
 
-    /// Sorts the instants by what the VM rose by in `step` steps from each: value, tie-breaker, draw.
-    fn rank(&mut self, key: u64, history: &[f32], step: usize) {
-        self.known.clear();
-        self.unknown.clear();
-        for k in 0..self.draws {
-            let back = self.steps + self.draws - k;
-            let from = history.len().checked_sub(back);
-            let rise = from.map_or(f32::NAN, |i| history[i + step] - history[i]);
-            let low = u64::from(mix(key, k) & 0xffff) << 16 | k as u64;
-            if rise.is_nan() {
-                self.unknown.push(low);
-            } else {
-                self.known.push(u64::from(ascending(rise)) << 32 | low);
-            }
-        }
-        self.known.sort_unstable();
-        self.unknown.sort_unstable();
+    /// Where the order of a VM's step is, and its number of known instants.
+    fn row(&self, vm: usize, step: usize) -> (std::ops::Range<usize>, usize) {
+        let at = vm * self.steps + step - 1;
+        (at * self.draws..(at + 1) * self.draws, at)
+    }
+
+    /// Sorts the instants by what the VM rose by in `step` steps from each.
+    fn sort(&mut self, vm: usize, key: u64, history: &[f32], step: usize) {
+        let mut sorting = std::mem::take(&mut self.sorting);
+        sorting.clear();
+        sorting.extend((0..self.draws).map(|k| self.place(key, history, step, k)));
+        sorting.sort_unstable();
+        let (row, at) = self.row(vm, step);
+        self.known[at] = sorting.partition_point(|p| *p < UNKNOWN) as u16;
+        self.order[row].iter_mut().zip(&sorting).for_each(|(o, p)| *o = (p & 0xff) as u8);
+        self.sorting = sorting;
+    }
+
+    /// What an instant is sorted by: rise, tie-breaker, draw. Those that are not known come last.
+    fn place(&self, key: u64, history: &[f32], step: usize, k: usize) -> u64 {
+        // `turn` stays below the number of draws, so neither remainder needs a division.
+        let k_now = if k >= self.turn { k - self.turn } else { k + self.draws - self.turn };
+        let age = self.draws - 1 - k_now;
+        let from = history.len().checked_sub(self.steps * self.stride + 1 + age);
+        let rise = from.map_or(f32::NAN, |i| history[i + step * self.stride] - history[i]);
+        let low = u64::from(mix(key, k) & 0xffff) << 8 | k as u64;
+        if rise.is_nan() { UNKNOWN | low } else { u64::from(ascending(rise)) << 24 | low }
     }
 }
+
+/// Above every instant that is known.
+const UNKNOWN: u64 = 1 << 56;
 
 /// Quantiles at a step: linear between the steps that are forecast, those of the first or last one outside.
 fn at_step(ahead: &[Ahead], step: u32) -> [f32; 5] {
@@ -225,6 +315,11 @@ impl PathSum {
         self.sums.iter_mut().zip(part.draws).for_each(|(s, d)| *s += by * f64::from(*d));
     }
 
+    /// The summed draws, `[draw][step]`.
+    pub fn draws(&self) -> impl Iterator<Item = f32> {
+        self.sums.iter().map(|s| (s / 100.0) as f32)
+    }
+
     /// Share of the draws in which the sum rises above `capacity` within the steps.
     pub fn exceeds(&mut self, capacity: f32) -> f32 {
         self.exceeds_if(&[], capacity)
@@ -299,7 +394,8 @@ impl Default for Stretch {
 }
 
 impl Stretch {
-    /// Takes an outcome: was the stretched 95 % bound of a sum's peak missed?
+    /// Takes an outcome: was the stretched 95 % bound of a sum's peak missed? A sum that was sure, its bound no higher than
+    /// its median, says nothing about its scale; callers leave it out.
     pub fn learn(&mut self, missed: bool) {
         let by = STRETCH_RATE * (if missed { 1.0 } else { 0.0 } - (1.0 - LEVELS[3]));
         self.0 = (self.0 * by.exp()).clamp(STRETCH_RANGE.0, STRETCH_RANGE.1);

@@ -90,6 +90,22 @@ proptest! {
     }
 
     #[test]
+    fn following_a_vm_tick_by_tick_is_drawing_it_anew(h in history(), key: u64, late in 1usize..60) {
+        let (first, all) = (&h[..h.len() / 2], &h);
+        let mut followed = Paths::new(1, 12, 3).every(2);
+        followed.draw(0, key, first, &ahead(900.0, 200.0));
+        for n in first.len() + 1..=all.len() {
+            followed.turn();
+            followed.follow(0, key, &all[n.saturating_sub(200 - late)..n]);
+        }
+        followed.fill(0, &ahead(900.0, 200.0));
+        let mut anew = Paths::new(1, 12, 3).every(2);
+        (first.len()..all.len()).for_each(|_| anew.turn());
+        anew.draw(0, key, all, &ahead(900.0, 200.0));
+        prop_assert_eq!(followed.of(0), anew.of(0));
+    }
+
+    #[test]
     fn what_others_did_shows_in_no_draw(a in history(), b in history()) {
         let (alone, beside) = (paths(&[&a], 900.0, 200.0), paths(&[&a, &b], 900.0, 200.0));
         prop_assert_eq!(alone.of(0), beside.of(0));

@@ -84,7 +84,7 @@ pub struct VmForecast {
 }
 
 /// One VM.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct VmView {
     /// Its id.
     pub id: VmId,
@@ -136,7 +136,7 @@ impl VmView {
 }
 
 /// One host. Loads are forecast on the host's own series (the aligned sum of what it carries), never as a sum of bounds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct HostView {
     /// Its id.
     pub id: HostId,
@@ -185,6 +185,9 @@ pub struct PlanInput<'a> {
     pub peak_s: u32,
     /// How far ahead the farthest forecast reaches, seconds.
     pub hour_s: u32,
+    /// The best hosts for what [`crate::wanted`] asked, best first, as a device scored them; where it names none for a VM, the
+    /// least loaded are tried.
+    pub shortlist: &'a [Named],
 }
 
 impl PlanInput<'_> {
@@ -212,10 +215,33 @@ impl PlanInput<'_> {
         self.vms.binary_search_by_key(&id, |v| v.id).ok().map(|i| &self.vms[i])
     }
 
+    /// May `h` take what is wanted?
+    pub fn may_take(&self, v: &VmView, share_percent: u8, h: &HostView) -> bool {
+        if share_percent == 100 { self.may_move(v, h) } else { self.may_shadow(v, h) }
+    }
+
     /// The host's row.
     pub fn host(&self, id: HostId) -> Option<&HostView> {
         self.hosts.binary_search_by_key(&id, |h| h.id).ok().map(|i| &self.hosts[i])
     }
+}
+
+/// A VM that might leave its host, whole (100) or by a share that a shadow would serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// The VM.
+    pub vm: VmId,
+    /// How much of it, percent.
+    pub share_percent: u8,
+}
+
+/// A host that is good for what is [`Wanted`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Named {
+    /// What.
+    pub what: Wanted,
+    /// Where to.
+    pub to: HostId,
 }
 
 /// "What if `share_percent` of this VM's load ran on `to`?" 100 = the whole VM.

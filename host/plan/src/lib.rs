@@ -1,9 +1,11 @@
-//! The planner: pure, synchronous, explained. Two steps, so that scoring can run on a device between them:
+//! The planner: pure, synchronous, explained. Between its steps others work out the numbers:
 //!
 //! ```text
-//! candidates(input, policy) -> [MoveQuery]      which moves are worth scoring (bounded by the policy's budget)
-//!        ... forecast::aggregate scores them ... peak of source and target after the move, from aligned histories
-//! plan(input, scores, policy) -> (Plan, PlanReport)   what to do, and why, also for every VM left alone
+//! wanted(input, policy) -> [Wanted]            which VMs might leave which hosts (bounded by the policy's budget)
+//!        ... kernel placement_score on the device: each of them on every host of the rack, over all sample paths ...
+//! candidates(input + shortlist, policy) -> [MoveQuery]   the best few hosts of each
+//!        ... forecast::paths: peak of source and target after the move, from the same paths ...
+//! plan(input, scores, policy) -> (Plan, PlanReport)      what to do, and why, also for every VM left alone
 //! ```
 //!
 //! Precedence within a tick: what has failed ([`failover`]), relief of a host that is forecast to run over ([`relief`]), then the end of earlier relief
@@ -43,11 +45,11 @@ pub use budget::{Budget, CoolDown, Rest, Trail};
 pub use counterfactual::{Changed, changed};
 pub use file::FileError;
 pub use hand::{Approval, Hand};
-pub use input::{Bound, HostView, MoveQuery, MoveScore, PlanInput, VmForecast, VmView};
+pub use input::{Bound, HostView, MoveQuery, MoveScore, Named, PlanInput, VmForecast, VmView, Wanted};
 pub use modes::{Mode, Modes};
 pub use policy::{Policy, PolicyError};
 pub use preset::Preset;
-pub use relief::candidates;
+pub use relief::{candidates, wanted};
 pub use report::{Plan, PlanReport, Planned, Verdict};
 pub use shadow::needed_shadows;
 pub use site::Site;

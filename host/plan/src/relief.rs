@@ -1,7 +1,7 @@
 //! Relief of hosts that are forecast to run over: shift to a shadow that is ready, migrate when the load will stay,
 //! pre-warm a shadow when the peak will pass. One relief per host and tick; the next tick sees what it did.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use foreshade_types::{
     Action, Allocation, Alternative, HoldReason, HostId, Mebibytes, Millicores, Part, Pool, Readiness,
@@ -10,7 +10,7 @@ use foreshade_types::{
 
 use crate::report::{Draft, Planned};
 use crate::rules::keeps_rules;
-use crate::{Bound, Budget, HostView, MoveQuery, MoveScore, PlanInput, Policy, VmView, migrate};
+use crate::{Bound, Budget, HostView, MoveQuery, MoveScore, PlanInput, Policy, VmView, Wanted, migrate};
 
 /// VMs of an overrun host that are scored, and targets for each.
 const VMS_PER_HOST: usize = 8;
@@ -30,6 +30,11 @@ impl Policy {
     /// Is the host's peak likely enough over the limit that relief is due?
     fn relieves(&self, h: &HostView) -> bool {
         h.peak.at(self.host_quantile_permille) > self.host_limit(h)
+    }
+
+    /// Memory that a VM, or its shadow for a share of its load, brings to a host.
+    pub fn memory_brought(&self, v: &VmView, share_percent: u8) -> Mebibytes {
+        if share_percent == 100 { v.memory_demand.scale_up(11, 10) } else { self.shadow_size(v).memory }
     }
 
     /// Will the load stay? Then a move pays, else a shadow does.
@@ -59,8 +64,31 @@ pub(crate) fn blocked(input: &PlanInput<'_>, v: &VmView, policy: &Policy) -> Opt
     }
 }
 
-/// The moves worth scoring, in a fixed order: for each host over the limit its largest VMs against the least loaded
-/// targets (whole and shared), shifts to shadows that are ready, and the way back of active ones.
+/// The VMs that might leave a host that may run over, the most overrun hosts first: its largest, whole and shared.
+pub fn wanted(input: &PlanInput<'_>, policy: &Policy) -> Vec<Wanted> {
+    let mut out = Vec::new();
+    let excess = |h: &HostView| h.peak.at(policy.host_quantile_permille).saturating_sub(policy.host_limit(h));
+    let mut over: Vec<_> = input.hosts.iter().filter(|h| policy.prepares(h)).collect();
+    over.sort_by_key(|h| (std::cmp::Reverse(excess(h)), h.id));
+    let mut by_host: BTreeMap<HostId, Vec<&VmView>> = over.iter().map(|h| (h.id, vec![])).collect();
+    for v in input.vms.iter().filter(|v| v.shadow.is_none() && blocked(input, v, policy).is_none()) {
+        if let Some(vms) = by_host.get_mut(&v.host) {
+            vms.push(v);
+        }
+    }
+    for h in over {
+        let mut vms = by_host.remove(&h.id).unwrap_or_default();
+        vms.sort_by_key(|v| (std::cmp::Reverse(v.cpu.peak.q95), v.id));
+        for v in vms.iter().take(VMS_PER_HOST) {
+            out.extend([100, policy.shift_percent].map(|share_percent| Wanted { vm: v.id, share_percent }));
+        }
+    }
+    out.truncate(policy.max_candidates as usize);
+    out
+}
+
+/// The moves worth scoring, in a fixed order: shifts to shadows that are ready and the way back of active ones, then the
+/// best few hosts for each VM that is [`wanted`].
 pub fn candidates(input: &PlanInput<'_>, policy: &Policy) -> Vec<MoveQuery> {
     let mut out = Vec::new();
     for v in input.vms {
@@ -76,29 +104,42 @@ pub fn candidates(input: &PlanInput<'_>, policy: &Policy) -> Vec<MoveQuery> {
             _ => {}
         }
     }
-    for h in input.hosts.iter().filter(|h| policy.prepares(h)) {
-        let mut vms: Vec<_> = input.vms.iter().filter(|v| v.host == h.id && v.shadow.is_none()).collect();
-        vms.retain(|v| blocked(input, v, policy).is_none());
-        vms.sort_by_key(|v| (std::cmp::Reverse(v.cpu.peak.q95), v.id));
-        let mut targets: Vec<_> = input.hosts.iter().collect();
-        targets.sort_by_key(|t| (t.peak.q95, t.id));
-        for v in vms.iter().take(VMS_PER_HOST) {
-            // What would lead back is asked last: it is scored only to tell that it was in the way.
-            let back = |b: bool| targets.iter().filter(move |t| v.trail.leads_back_to(t.id) == b);
-            let mut whole = back(false).chain(back(true)).filter(|t| input.may_move(v, t));
-            // Hosts that are reserved for shadows come first.
-            let reserved = |r: bool| targets.iter().filter(move |t| (t.pool == Pool::Shadow) == r);
-            let mut shared = reserved(true).chain(reserved(false)).filter(|t| input.may_shadow(v, t));
-            for _ in 0..TARGETS_PER_HOST {
-                for (t, share_percent) in [(whole.next(), 100), (shared.next(), policy.shift_percent)] {
-                    let query = |t: &&HostView| MoveQuery { vm: v.id, to: t.id, share_percent, back: false };
-                    out.extend(t.map(query));
-                }
-            }
-        }
+    let wanted = wanted(input, policy);
+    if wanted.is_empty() {
+        return out;
     }
-    out.truncate(policy.max_candidates as usize);
+    let mut by_load: Vec<_> = input.hosts.iter().collect();
+    by_load.sort_by_key(|t| (t.peak.q95, t.id));
+    for w in wanted {
+        let Some(v) = input.vm(w.vm) else { continue };
+        let named = input.shortlist.iter().filter(|n| n.what == w).map(|n| n.to);
+        let mut to: Vec<HostId> =
+            named.filter(|h| w.share_percent < 100 || !v.trail.leads_back_to(*h)).collect();
+        if to.len() < TARGETS_PER_HOST {
+            let more = least_loaded(input, v, w.share_percent, &by_load);
+            let more: Vec<_> = more.into_iter().filter(|h| !to.contains(h)).collect();
+            to.extend(more.into_iter().take(TARGETS_PER_HOST - to.len()));
+        }
+        let query = |to| MoveQuery { vm: w.vm, to, share_percent: w.share_percent, back: false };
+        out.extend(to.into_iter().map(query));
+    }
     out
+}
+
+/// The hosts that may take it, the least loaded first. What would lead back is asked last: it is scored only to tell that it
+/// was in the way. For a share, hosts that are reserved for shadows come first.
+fn least_loaded(input: &PlanInput<'_>, v: &VmView, share_percent: u8, by_load: &[&HostView]) -> Vec<HostId> {
+    let may = |first: bool| {
+        let whole = share_percent == 100;
+        let last =
+            move |t: &HostView| if whole { v.trail.leads_back_to(t.id) } else { t.pool != Pool::Shadow };
+        by_load
+            .iter()
+            .filter(move |t| last(t) != first)
+            .filter(|t| input.may_take(v, share_percent, t))
+            .map(|t| t.id)
+    };
+    may(true).chain(may(false)).take(TARGETS_PER_HOST).collect()
 }
 
 /// A what-if and its answer.
@@ -161,8 +202,7 @@ pub(crate) fn fitting<'a>(
             continue;
         }
         let memory = match with {
-            With::Nothing if share == 100 => vm.memory_demand.scale_up(11, 10),
-            With::Nothing => policy.shadow_size(vm).memory,
+            With::Nothing => policy.memory_brought(vm, share),
             // It is there already.
             With::Usable | With::Suspended => Mebibytes(0),
         };

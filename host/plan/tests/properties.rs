@@ -6,7 +6,9 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::{any_input, auto};
-use foreshade_plan::{Bound, Mode, Policy, Verdict, VmView, candidates, plan};
+use foreshade_plan::{
+    Bound, Mode, MoveQuery, Named, PlanInput, Policy, Verdict, VmView, candidates, plan, wanted,
+};
 use foreshade_types::{Action, HoldReason, HostId, Readiness, Rule, ShadowPhase, VmId};
 use proptest::prelude::*;
 
@@ -128,6 +130,22 @@ proptest! {
                 prop_assert!(!v.cool_down && !v.migrating, "{:?} of {:?}", a, v);
             }
         }
+    }
+
+    #[test]
+    fn what_a_device_names_is_tried_and_else_the_least_loaded_hosts(x in any_input(), at in 0usize..64) {
+        let (policy, view) = (auto(), x.view());
+        let all = wanted(&view, &policy);
+        prop_assume!(!all.is_empty());
+        let what = all[at % all.len()];
+        let shortlist = [Named { what, to: HostId(77) }];
+        let of = |queries: Vec<MoveQuery>| {
+            let mine = queries.into_iter().filter(|q| q.vm == what.vm && q.share_percent == what.share_percent);
+            mine.map(|q| q.to).collect::<Vec<_>>()
+        };
+        let tried = of(candidates(&PlanInput { shortlist: &shortlist, ..view }, &policy));
+        prop_assert_eq!(tried[0], HostId(77), "first");
+        prop_assert!(of(candidates(&view, &policy)).iter().all(|h| *h != HostId(77)));
     }
 
     #[test]

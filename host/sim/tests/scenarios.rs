@@ -280,7 +280,8 @@ fn a_shadow_is_ready_before_the_predicted_spike_and_lives_no_longer_than_it_is_n
     // The sample of a tick is the interval that ends there.
     let peak_begins_ms = (first_peak - 1) * 300_000;
     assert!(made.caused_by.0 < first_peak && done.effective_at_ms < peak_begins_ms, "{done:?}");
-    let seen = r.steps.iter().find(|s| s.tick.0 == first_peak - 1).unwrap().observed[0].shadow.unwrap();
+    let seen = r.steps.iter().find(|s| s.tick.0 == first_peak - 1).unwrap();
+    let seen = seen.observed[made.vm.index()].shadow.unwrap();
     assert!(matches!(seen.phase, ShadowPhase::Ready | ShadowPhase::Active), "{seen:?}");
     // After use suspended, resumed for the next peak, and terminated in the end.
     let (suspended, resumed) = (when(&r, "suspend-shadow"), when(&r, "resume-shadow"));
@@ -298,7 +299,8 @@ fn every_phase_of_a_shadow_is_seen_in_its_order() {
     use ShadowPhase::{Active, Draining, Provisioning, Ready, Syncing, Warm};
     let r = play("shadow-phases");
     let way = [Provisioning, Syncing, Warm, Ready, Active, Draining, Ready].map(Some);
-    assert_eq!(phases(&r, 0)[1..], way);
+    let used = when(&r, "shift-traffic")[0].1 as usize;
+    assert_eq!(phases(&r, used)[1..], way);
 }
 
 #[test]
@@ -484,13 +486,13 @@ fn pins_opt_outs_and_company_are_kept_while_a_host_runs_over() {
 #[test]
 fn a_move_that_was_right_when_planned_is_refused_when_it_is_wrong() {
     let r = play("moved-by-hand");
-    let first = r.steps.iter().find(|s| s.tick.0 == 150).unwrap();
+    let first = r.steps.iter().find(|s| s.tick.0 == 151).unwrap();
     let tried = first.decisions.iter().zip(&first.outcomes);
     let tried: Vec<_> = tried.filter(|(d, _)| d.action == Action::Migrate { to: HostId(1) }).collect();
     assert_eq!(tried.len(), 1);
     assert_eq!(tried[0].1.kind, foreshade_types::OutcomeKind::Precondition);
     assert!(r.steps.iter().all(|s| s.observed[0].host != s.observed[2].host));
-    assert_eq!(migrations(&r).last(), Some(&(151, 0, HostId(1))), "and made when it is right again");
+    assert_eq!(migrations(&r).last(), Some(&(152, 0, HostId(1))), "and made when it is right again");
     assert_eq!(r.totals.migrations, 1);
 }
 

@@ -58,10 +58,11 @@ impl Horizon {
 }
 
 /// How far a series' forecast may be trusted; nothing acts on a cold one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Readiness {
     /// Too few samples for any interval.
+    #[default]
     Cold,
     /// Only the always-on members (last value + rise, recent peak, AR) have enough history.
     Fallback,

@@ -87,7 +87,7 @@ impl fmt::Display for Mebibytes {
 }
 
 /// What a VM was sold: the most it may ever be given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct VmSize {
     /// Cores.
     pub cpu: Millicores,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use foreshade_appliance_core::LoadMc;
+use foreshade_appliance_core::{LoadMc, OutlookReport};
 use foreshade_sim::report::Report;
 
 /// The order of policies: what operators have, then ours.
@@ -103,7 +103,24 @@ pub fn outlook(r: &Report) -> String {
             100.0 * s.above95
         );
     }
-    out
+    out + &guard_bands(o)
+}
+
+/// How far the bounds of hosts are stretched, from the least to the most.
+fn guard_bands(o: &OutlookReport) -> String {
+    let all: Vec<_> = o.hosts.values().filter_map(|h| h.guard_band).collect();
+    let of: u64 = all.iter().map(|g| g.bounds.of).sum();
+    let held: u64 = all.iter().map(|g| g.bounds.held).sum();
+    let factors = || all.iter().map(|g| f64::from(g.factor_permille) / 1000.0);
+    let (least, most) = (factors().fold(f64::INFINITY, f64::min), factors().fold(0.0, f64::max));
+    if of == 0 {
+        return String::new();
+    }
+    let share = 100.0 * held as f64 / of as f64;
+    format!(
+        "guard bands of {} hosts: x{least:.2} to x{most:.2}; their 95 % bounds held {share:.1} % of {of} half hours\n",
+        all.len()
+    )
 }
 
 /// Anomalies by resource and kind, the most frequent first.

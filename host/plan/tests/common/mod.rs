@@ -123,6 +123,7 @@ impl OwnedInput {
             bandwidth_mib_s: 500,
             peak_s: 1800,
             hour_s: 3600,
+            shortlist: &[],
         }
     }
 }

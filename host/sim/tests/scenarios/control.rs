@@ -32,7 +32,7 @@ fn an_approved_move_is_planned_again_before_it_is_sent() {
     assert!(r.steps.iter().any(|s| s.tick.0 > 160 && s.contention_s == 0));
     // A move that the next plan does not want is not sent: by then the load has gone.
     let text = std::fs::read_to_string(path("approved", "txt")).unwrap();
-    let text = text.replace("at 154", "at 150").replace("cpu 4.0 from 150", "cpu 4.0 from 150 to 151");
+    let text = text.replace("at 154", "at 151").replace("cpu 4.0 from 150", "cpu 4.0 from 150 to 152");
     let gone = run(&Script::parse(&text).unwrap()).unwrap();
     assert_eq!(gone.decisions("migrate").count(), 0);
     assert!(gone.account().contains("approved, not wanted now: migrate of b"), "{}", gone.account());

@@ -233,6 +233,18 @@ impl History {
         })
     }
 
+    /// Reads a little of all that [`Self::push`] will pass over: it comes from far, and is waited for once.
+    #[inline(always)]
+    pub(crate) fn touch(&self) -> f32 {
+        let o = &self.orders;
+        let sum: f32 =
+            [&o.values, &o.recent, &o.peaks, &o.moves, &o.rises, &o.drifts].map(Order::touch).iter().sum();
+        self.extra.iter().fold(sum, |sum, extra| match extra {
+            Extra::Step { rises, .. } => sum + rises.touch(),
+            Extra::Peak { peaks, rises, .. } => sum + peaks.touch() + rises.touch(),
+        })
+    }
+
     /// Takes the next samples (not finite = missing), held to 0..=10,000 points. Gaps before the first are not kept.
     #[inline(always)]
     pub(crate) fn push<S: Simd>(&mut self, simd: S, points: &Lane) {

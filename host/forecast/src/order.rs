@@ -22,6 +22,9 @@ pub(crate) struct Order {
 #[repr(align(64))]
 struct Rows([Lane; WINDOW + 1]);
 
+/// Rows of a page of 4 KiB.
+const PAGE: usize = 64;
+
 impl Order {
     /// For at most `most` values, up to [`WINDOW`].
     pub(crate) fn new(most: usize) -> Self {
@@ -39,6 +42,12 @@ impl Order {
             stays.min(new.max(before)).store_slice(&mut rows[i - 1]);
             (before, here) = (stays, next);
         }
+    }
+
+    /// A value of every page that [`Self::turn`] will pass over.
+    #[inline(always)]
+    pub(crate) fn touch(&self) -> f32 {
+        self.rows.0.iter().step_by(PAGE).fold(0.0, |sum, row| sum + row[0])
     }
 
     /// A lane anew.

@@ -25,13 +25,13 @@ use thiserror::Error;
 use crate::alerts::Alerts;
 use crate::chance::{Chances, GuardBand};
 use crate::exclude::{Excluded, Exclusion};
-use crate::fleet_state::{FleetState, VmState, demand};
+use crate::fleet_state::{FleetState, VmState, demand, points};
 use crate::guarded::{self, Probe};
 use crate::hazard::HostHazard;
 use crate::journal;
 use crate::operator::{Advice, OperatorState, Order, OrderRecord};
 use crate::outlook::Ahead;
-use crate::planning::{Forecasts, HALF, HOUR, PEAK, STEP, Scene, show};
+use crate::planning::{Forecasts, HALF, HOUR, PEAK, STEP, Scene, horizon_steps, show};
 use crate::{Alert, AnomalyReport, CoreConfig, FollowLine, HostEvent, OutlookReport, RackLoad, Record};
 
 /// Values per VM and tick in the arena: every measured column of the wire.
@@ -892,34 +892,5 @@ impl Core {
         let own = mine.len();
         out.push(self.line(tick, "journal::commit", format!("{n} decisions of its rack, {own} of this VM")));
         out.push(self.line(tick, "link::egress", format!("{n} frames to its rack, {own} of this VM")));
-    }
-}
-
-/// Peak, next sample, 30 min and 1 h in steps. Fast samples (under a minute) look ahead 30 s, 5 s, 1 min and 2 min. None
-/// reaches beyond what the forecaster can.
-fn horizon_steps(cadence_s: u32) -> (u32, u32, u32, u32) {
-    let steps = |s: u32| (s / cadence_s.max(1)).clamp(1, foreshade_forecast::STEPS_MAX);
-    if cadence_s < 60 {
-        (steps(30), steps(5), steps(60), steps(120))
-    } else {
-        (steps(1800), 1, steps(1800), steps(3600))
-    }
-}
-
-/// One resource of one VM in points; NaN = missing.
-fn points(r: Resource, sealed: &Sealed, vm: usize, state: &VmState) -> f32 {
-    let column = |c: Column| sealed.column(c as usize)[vm];
-    let share = |x: f32, whole: u64| if whole == 0 { f32::NAN } else { x * 100.0 / whole as f32 };
-    match r {
-        Resource::Cpu => {
-            share(demand(column(Column::CpuUsedMc), column(Column::CpuThrottledMc)), state.size.cpu.0)
-        }
-        Resource::Memory => {
-            share(demand(column(Column::MemUsedMib), column(Column::MemThrottledMib)), state.size.memory.0)
-        }
-        Resource::DiskRead => r.transform().to_points(column(Column::DiskReadKbs)),
-        Resource::DiskWrite => r.transform().to_points(column(Column::DiskWriteKbs)),
-        Resource::NetRx => r.transform().to_points(column(Column::NetRxKbs)),
-        Resource::NetTx => r.transform().to_points(column(Column::NetTxKbs)),
     }
 }

@@ -2,8 +2,9 @@
 
 use foreshade_plan::lifecycle::{Alert, Event, Limits, Report, Shadow, Sync, believe, step};
 use foreshade_plan::{CoolDown, Rest};
+use foreshade_telemetry::Sealed;
 use foreshade_types::{
-    Action, Allocation, Decision, HostId, Mebibytes, Millicores, ShadowPhase, Tick, VmId, VmSize,
+    Action, Allocation, Decision, HostId, Mebibytes, Millicores, Resource, ShadowPhase, Tick, VmId, VmSize,
 };
 use foreshade_wire::{Column, Flags, Row};
 
@@ -201,6 +202,24 @@ pub(crate) struct Copied {
     pub(crate) memory_mib: u64,
     pub(crate) dirty_mib_s: u64,
     pub(crate) took_ms: u64,
+}
+
+/// One resource of one VM in points; NaN = missing.
+pub(crate) fn points(r: Resource, sealed: &Sealed, vm: usize, state: &VmState) -> f32 {
+    let column = |c: Column| sealed.column(c as usize)[vm];
+    let share = |x: f32, whole: u64| if whole == 0 { f32::NAN } else { x * 100.0 / whole as f32 };
+    match r {
+        Resource::Cpu => {
+            share(demand(column(Column::CpuUsedMc), column(Column::CpuThrottledMc)), state.size.cpu.0)
+        }
+        Resource::Memory => {
+            share(demand(column(Column::MemUsedMib), column(Column::MemThrottledMib)), state.size.memory.0)
+        }
+        Resource::DiskRead => r.transform().to_points(column(Column::DiskReadKbs)),
+        Resource::DiskWrite => r.transform().to_points(column(Column::DiskWriteKbs)),
+        Resource::NetRx => r.transform().to_points(column(Column::NetRxKbs)),
+        Resource::NetTx => r.transform().to_points(column(Column::NetTxKbs)),
+    }
 }
 
 /// All VMs, by id.

@@ -171,6 +171,17 @@ impl RackScene {
     }
 }
 
+/// Peak, next sample, 30 min and 1 h in steps. Fast samples (under a minute) look ahead 30 s, 5 s, 1 min and 2 min. None
+/// reaches beyond what the forecaster can.
+pub(crate) fn horizon_steps(cadence_s: u32) -> (u32, u32, u32, u32) {
+    let steps = |s: u32| (s / cadence_s.max(1)).clamp(1, foreshade_forecast::STEPS_MAX);
+    if cadence_s < 60 {
+        (steps(30), steps(5), steps(60), steps(120))
+    } else {
+        (steps(1800), 1, steps(1800), steps(3600))
+    }
+}
+
 /// The quantiles of a host that a view shows.
 pub(crate) fn show(q: &Quantiles) -> String {
     format!("q05 {:.1} q50 {:.1} q90 {:.1} q95 {:.1} q99 {:.1}", q.q05(), q.q50(), q.q90(), q.q95(), q.q99())

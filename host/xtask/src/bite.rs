@@ -85,15 +85,55 @@ pub fn mutate(text: &str, find: &str, replace: &str) -> Result<String> {
     }
 }
 
-/// Runs the mutants, or the one named.
-pub fn run_lane(house: &House, sheet: &mut Sheet, only: Option<&str>) {
+/// A run of CI takes every fourth mutant: all of them take longer than everything else together.
+const TURNS: usize = 4;
+
+/// Which mutants are run.
+#[derive(Debug, Clone, Copy)]
+pub enum Pick<'a> {
+    /// Every one.
+    All,
+    /// The one of this name.
+    Named(&'a str),
+    /// Those whose turn it is: each commit takes the next quarter, so four in a row take all.
+    Turn,
+}
+
+impl Pick<'_> {
+    fn choose(self, house: &House, mutants: &mut Vec<Mutant>) -> Result<()> {
+        match self {
+            Self::All => {}
+            Self::Named(name) => {
+                mutants.retain(|m| m.name == name);
+                ensure!(!mutants.is_empty(), "no mutant named {name}");
+            }
+            Self::Turn => {
+                let all = mutants.len();
+                *mutants = of_turn(std::mem::take(mutants), commits(house)?);
+                println!("this commit's turn: {} of {all} mutants; all: cargo xtask bite", mutants.len());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn of_turn(mutants: Vec<Mutant>, commits: usize) -> Vec<Mutant> {
+    mutants.into_iter().enumerate().filter(|(i, _)| i % TURNS == commits % TURNS).map(|(_, m)| m).collect()
+}
+
+/// How many commits led here; a copy without history has had none.
+fn commits(house: &House) -> Result<usize> {
+    let done = run(house.command("git").args(["rev-list", "--count", "HEAD"]), Show::Nothing, 60)?;
+    Ok(done.stdout.trim().parse().unwrap_or(0))
+}
+
+/// Runs the mutants that are picked.
+pub fn run_lane(house: &House, sheet: &mut Sheet, pick: Pick<'_>) {
     let (mut mutants, mut copies) = (Vec::new(), 1);
     let ready = sheet.check("copy of the tree", || {
         mutants = load(house)?;
-        if let Some(name) = only {
-            mutants.retain(|m| m.name == name);
-        }
-        ensure!(!mutants.is_empty(), "no mutant{}", only.map(|n| format!(" named {n}")).unwrap_or_default());
+        pick.choose(house, &mut mutants)?;
+        ensure!(!mutants.is_empty(), "no mutant");
         copies =
             thread::available_parallelism().map_or(1, usize::from).clamp(1, COPIES_MAX).min(mutants.len());
         let mut changed = 0;
@@ -330,11 +370,23 @@ fn remove_others(root: &Path, dir: &Path, keep: &BTreeSet<&Path>) -> Result<()> 
 
 #[cfg(test)]
 mod tests {
-    use super::{aligned, is_dependency, mutate, parse, verdict};
+    use super::{TURNS, aligned, is_dependency, mutate, of_turn, parse, verdict};
     use crate::run::Done;
 
     fn done(code: i32, stdout: &str, stderr: &str, timed_out: bool) -> Done {
         Done { code: Some(code), timed_out, stdout: stdout.into(), stderr: stderr.into(), seconds: 1.0 }
+    }
+
+    #[test]
+    fn as_many_commits_as_there_are_turns_take_every_mutant_once() {
+        let one = |i: usize| {
+            format!("[[mutant]]\nname=\"{i}\"\nrows=[]\nfile=\"\"\nfind=\"a\"\nreplace=\"b\"\ntest=\"\"\n")
+        };
+        let all = parse(&(0..10).map(one).collect::<String>()).unwrap();
+        let taken = (7..7 + TURNS).flat_map(|commits| of_turn(all.clone(), commits));
+        let mut names: Vec<usize> = taken.map(|m| m.name.parse().unwrap()).collect();
+        names.sort_unstable();
+        assert_eq!(names, (0..10).collect::<Vec<_>>());
     }
 
     #[test]

@@ -102,6 +102,8 @@ impl World {
 
     fn arrives(&mut self, i: usize, again: bool) {
         let n = self.to_host.len();
+        // One of those that are under way, if any are.
+        let i = i % (n + self.to_controller.len()).max(1);
         if i < n {
             let (to, m) = if again { self.to_host[i] } else { self.to_host.remove(i) };
             let h = to.0 as usize;
@@ -175,4 +177,23 @@ fn a_fail_over_is_begun_once_and_to_another_host() {
     a.power_is_off(HostId(0));
     a.hear(HostId(1), Message::Granted(1));
     assert_eq!(a.fail_over(HostId(1), 1, 0), Err(FenceError::Generation { got: 1, want: 2 }), "a repeat");
+}
+
+#[test]
+fn a_grant_that_arrives_after_its_generation_was_fenced_is_not_taken() {
+    let mut g = Guard::default();
+    assert_eq!(g.hear(Message::Grant(1), true), Some(Message::Granted(1)));
+    assert_eq!(g.hear(Message::Fence(1), true), Some(Message::Fenced(1)));
+    assert_eq!((g.hear(Message::Grant(1), true), g.writes()), (None, false), "the network had kept a copy");
+    assert_eq!(g.hear(Message::Grant(3), true), Some(Message::Granted(3)));
+    // Without power it takes none before the controller has answered this boot.
+    g.power_off();
+    assert_eq!((g.hear(Message::Grant(3), true), g.asks()), (None, Some(Message::Hello(1))));
+    g.hear(Message::Rejoin { boot: 0, below: 4 }, true);
+    assert_eq!(g.hear(Message::Grant(4), true), None, "the answer to an earlier boot");
+    g.hear(Message::Rejoin { boot: 1, below: 4 }, true);
+    assert_eq!(
+        [g.hear(Message::Grant(3), true), g.hear(Message::Grant(4), true)],
+        [None, Some(Message::Granted(4))]
+    );
 }

@@ -121,6 +121,7 @@ fn going_back_works_while_the_source_is_kept_and_not_after() {
     migrate(&mut r, STEP);
     let mut now = STEP;
     while r.moving(VM) != Some(MovePhase::Kept) {
+        assert!(now < 60 * STEP, "the source is never kept");
         r.advance(now, STEP, true, demand);
         now += STEP;
     }
